@@ -1,0 +1,82 @@
+/**
+ * What the addon `spikenode.node` exports. Handles are safe integers that name a native tensor or
+ * generator of this environment; only lib/tensor uses them.
+ */
+export interface Addon {
+  /** Calls an operator with its arguments in schema order; see native/node/operators.cc. */
+  call(id: number, ...args: unknown[]): unknown;
+  findOperator(name: string, overload: string): number;
+  schemas(): OperatorSchema[];
+
+  fromData(data: ArrayBufferView, dtype: string, shape: readonly number[]): number;
+  toData(handle: number): ArrayBuffer;
+  toDataAsync(handle: number): Promise<ArrayBuffer>;
+  shape(handle: number): number[];
+  strides(handle: number): number[];
+  dtype(handle: number): string;
+  device(handle: number): string;
+  elementCount(handle: number): number;
+  sharesStorage(handle: number, other: number): boolean;
+  alias(handle: number): number;
+  dispose(handle: number): boolean;
+  track(handle: number): number;
+  untrack(handle: number): void;
+  isDisposed(handle: number): boolean;
+
+  backward(
+    handle: number,
+    gradient: number | null,
+    retainGraph: boolean,
+    createGraph: boolean,
+    inputs: number[] | null,
+  ): void;
+  backwardAsync(
+    handle: number,
+    gradient: number | null,
+    retainGraph: boolean,
+    createGraph: boolean,
+    inputs: number[] | null,
+  ): Promise<void>;
+  requiresGrad(handle: number): boolean;
+  setRequiresGrad(handle: number, value: boolean): void;
+  grad(handle: number): number | null;
+  setGrad(handle: number, gradient: number | null): void;
+  isLeaf(handle: number): boolean;
+  retainGrad(handle: number): void;
+  gradFnName(handle: number): string | null;
+  gradMode(): boolean;
+  setGradMode(enabled: boolean): void;
+
+  manualSeed(seed: number | bigint): void;
+  createGenerator(device: string, seed: number | bigint): number;
+  seedGenerator(generator: number | null, seed: number | bigint): void;
+  generatorState(generator: number | null): number;
+  setGeneratorState(generator: number | null, state: number): void;
+  getNumThreads(): number;
+  setNumThreads(count: number): void;
+  cudaDeviceCount(): number;
+  memory(): [number, number, number, number, number, number];
+  emptyCache(): void;
+  version(): string;
+  registered(): boolean;
+  setErrorClasses(classes: readonly unknown[]): void;
+}
+
+/** One operator of libtorch's dispatcher, as the generator of lib/tensor/*.generated.ts reads it. */
+export interface OperatorSchema {
+  readonly name: string;
+  readonly overload: string;
+  readonly arguments: readonly SchemaArgument[];
+  readonly returns: readonly SchemaArgument[];
+}
+
+/** `type` is the real type (`ScalarType?`, `SymInt[]`); `size` that of a fixed-size list, else 0. */
+export interface SchemaArgument {
+  readonly name: string;
+  readonly type: string;
+  readonly kwargOnly: boolean;
+  readonly hasDefault: boolean;
+  readonly default?: string;
+  readonly alias: '' | 'read' | 'write';
+  readonly size: number;
+}

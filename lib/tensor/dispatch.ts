@@ -1,0 +1,50 @@
+/** What the generated operators are made of. */
+import { argumentError, Operator } from './operator.js';
+import { generatorHandle } from './random.js';
+import { fromHandle, handleOf, Tensor } from './tensor.js';
+
+export { argumentError, handleOf, Operator };
+
+export function optionalHandleOf(value: unknown, op: string, argument: string): number | null | undefined {
+  return value === null || value === undefined ? value : handleOf(value, op, argument);
+}
+
+/** Handles of a list of tensors, null where an entry is null. */
+export function handlesOf(value: unknown, op: string, argument: string): (number | null)[] {
+  if (!Array.isArray(value)) throw argumentError(op, argument, 'an array of Tensors', value);
+  return value.map((item) => (item === null ? null : handleOf(item, op, argument)));
+}
+
+export function generatorHandleOf(value: unknown, op: string, argument: string): number | null | undefined {
+  return value === null || value === undefined ? value : generatorHandle(value, op, argument);
+}
+
+/** A result of the addon as a Tensor. */
+export function wrap(result: unknown): Tensor {
+  return fromHandle(result as number);
+}
+
+/** As `wrap`, for results that may be undefined in libtorch. */
+export function wrapOptional(result: unknown): Tensor | null {
+  return result === null ? null : fromHandle(result as number);
+}
+
+export function wrapList(result: unknown): Tensor[] {
+  return (result as number[]).map(fromHandle);
+}
+
+/** @throws TypeError when options is no object or has a key that the operator does not know */
+export function checkOptions(options: unknown, allowed: readonly string[], op: string): void {
+  if (
+    options === null ||
+    typeof options !== 'object' ||
+    options instanceof Tensor ||
+    Array.isArray(options)
+  ) {
+    throw argumentError(op, 'options', 'an object', options);
+  }
+  for (const key of Object.keys(options)) {
+    if (!allowed.includes(key))
+      throw argumentError(op, 'options', `an object with ${allowed.join(', ')}`, key);
+  }
+}

@@ -1,0 +1,28 @@
+export * from './operators.generated.js';
+export { Generator, getRngState, manualSeed, setRngState } from './random.js';
+export {
+  cudaDeviceCount,
+  cudaIsAvailable,
+  emptyCache,
+  getNumThreads,
+  libtorchVersion,
+  type MemoryReport,
+  memory,
+  setNumThreads,
+  unsafeOperator,
+} from './runtime.js';
+export { Scope } from './scope.js';
+export {
+  type BackwardOptions,
+  enableGrad,
+  isGradEnabled,
+  isTensor,
+  keep,
+  noGrad,
+  Tensor,
+  type TensorOptions,
+  type ToOptions,
+  tensor,
+  tidy,
+} from './tensor.js';
+export type * from './types.js';

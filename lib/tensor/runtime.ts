@@ -1,0 +1,92 @@
+import { addon, argumentError, Operator } from './operator.js';
+import { fromHandle, handleOf, isTensor } from './tensor.js';
+
+/** What is in memory now; bytes are those of CPU tensors. */
+export interface MemoryReport {
+  /** Tensor and generator objects of this thread that have not been disposed. */
+  readonly tensors: number;
+  readonly bytes: number;
+  /** Freed blocks that the allocator keeps for the next tensor. */
+  readonly cachedBytes: number;
+  readonly peakBytes: number;
+  /** Above it `OutOfMemoryError`; SPIKENODE_MEMORY_LIMIT. */
+  readonly limitBytes: number;
+  /** Bytes of tensors that neither a scope nor a module owns. */
+  readonly undisposedBytes: number;
+}
+
+export function memory(): MemoryReport {
+  const [tensors, bytes, cachedBytes, peakBytes, limitBytes, undisposedBytes] = addon().memory();
+  return { tensors, bytes, cachedBytes, peakBytes, limitBytes, undisposedBytes };
+}
+
+/** Gives freed blocks back to the system. */
+export function emptyCache(): void {
+  addon().emptyCache();
+}
+
+/** Threads that libtorch uses for one operator; `SPIKENODE_NUM_THREADS` sets the start. */
+export function getNumThreads(): number {
+  return addon().getNumThreads();
+}
+
+/** @param count between 1 and 1024 */
+export function setNumThreads(count: number): void {
+  addon().setNumThreads(count);
+}
+
+export function cudaDeviceCount(): number {
+  return addon().cudaDeviceCount();
+}
+
+export function cudaIsAvailable(): boolean {
+  return cudaDeviceCount() > 0;
+}
+
+/** The version of libtorch, `2.13.0`. */
+export function libtorchVersion(): string {
+  return addon().version();
+}
+
+/**
+ * The door to every operator of libtorch, by name and overload, outside the promise that nothing crashes: some
+ * operators read out of bounds or write files on bad arguments. The function takes the arguments in schema order,
+ * Tensors among them, and gives Tensors back.
+ */
+export function unsafeOperator(name: string, overload = ''): (...args: unknown[]) => unknown {
+  if (typeof name !== 'string') throw argumentError('unsafeOperator', 'name', 'a string', name);
+  const operator = new Operator(name, overload);
+  const native = operator.bound();
+  const schema = native.schemas().find((entry) => entry.name === name && entry.overload === overload);
+  const returns = schema?.returns ?? [];
+  const unwrap = (value: unknown): unknown => {
+    if (isTensor(value)) return handleOf(value);
+    return Array.isArray(value) ? value.map(unwrap) : value;
+  };
+  const wrapOne = (value: unknown, type: string): unknown => {
+    if (value === null || value === undefined) return value;
+    if (type === 'Tensor' || type === 'Optional[Tensor]' || type === 'Tensor?')
+      return fromHandle(value as number);
+    return Array.isArray(value) && type.includes('Tensor')
+      ? value.map((item) => wrapOne(item, 'Tensor'))
+      : value;
+  };
+  return (...args) => {
+    // A bare number must not pass for a tensor's handle.
+    args.forEach((value, index) => {
+      const type = schema?.arguments[index]?.type ?? '';
+      if (type.includes('Tensor')) requireTensors(value, name, schema?.arguments[index]?.name ?? '');
+    });
+    const result = native.call(operator.id, ...args.map(unwrap));
+    if (returns.length === 1) return wrapOne(result, returns[0]?.type ?? '');
+    return Array.isArray(result)
+      ? result.map((value, index) => wrapOne(value, returns[index]?.type ?? ''))
+      : result;
+  };
+}
+
+function requireTensors(value: unknown, op: string, argument: string): void {
+  if (value === null || value === undefined || isTensor(value)) return;
+  if (!Array.isArray(value)) throw argumentError(op, argument, 'a Tensor', value);
+  for (const item of value) requireTensors(item, op, argument);
+}

@@ -1,0 +1,18 @@
+# The loader (Node-API only) and the bridge (Node-API and libtorch).
+if(NOT DEFINED CMAKE_JS_INC OR CMAKE_JS_INC STREQUAL "")
+  execute_process(COMMAND node -p "require('node-api-headers').include_dir"
+    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" OUTPUT_VARIABLE CMAKE_JS_INC OUTPUT_STRIP_TRAILING_WHITESPACE
+    COMMAND_ERROR_IS_FATAL ANY)
+endif()
+add_library(node_api INTERFACE)
+target_include_directories(node_api SYSTEM INTERFACE ${CMAKE_JS_INC})
+target_compile_definitions(node_api INTERFACE NAPI_VERSION=9)
+
+add_library(loader MODULE native/loader/loader.cc)
+target_link_libraries(loader PRIVATE spikenode_flags node_api dl)
+set_target_properties(loader PROPERTIES PREFIX "" SUFFIX ".node")
+
+file(GLOB bridge_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/native/node/*.cc")
+add_library(spikenode_addon MODULE ${bridge_sources})
+target_link_libraries(spikenode_addon PRIVATE spikenode_flags node_api libtorch spikenode)
+set_target_properties(spikenode_addon PROPERTIES OUTPUT_NAME spikenode PREFIX "" SUFFIX ".node")

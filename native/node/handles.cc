@@ -1,0 +1,142 @@
+#include "node/handles.h"
+
+namespace spikenode::node {
+namespace {
+
+constexpr int kIndexBits = 24;
+constexpr int kGenerationBits = 21;
+constexpr int kEnvironmentBits = 7;
+constexpr int64_t kIndexMask = (int64_t{1} << kIndexBits) - 1;
+constexpr int64_t kGenerationMask = (int64_t{1} << kGenerationBits) - 1;
+constexpr int64_t kEnvironmentMask = (int64_t{1} << kEnvironmentBits) - 1;
+constexpr int kGenerationShift = kIndexBits;
+constexpr int kEnvironmentShift = kIndexBits + kGenerationBits;
+constexpr int kKindShift = kEnvironmentShift + kEnvironmentBits;
+
+}  // namespace
+
+HandleTable::Slot& HandleTable::take(HandleKind kind, uint32_t* index) {
+  if (free_ != kNone) {
+    *index = free_;
+    free_ = slots_[free_].next_free;
+  } else {
+    if (static_cast<int64_t>(slots_.size()) > kIndexMask)
+      throw BridgeError(ErrorClass::kOutOfMemory, "more than 16 million live tensors");
+    *index = static_cast<uint32_t>(slots_.size());
+    slots_.emplace_back();
+  }
+  Slot& slot = slots_[*index];
+  slot.kind = kind;
+  slot.used = true;
+  slot.tracked = 0;
+  ++live_;
+  return slot;
+}
+
+double HandleTable::encode(HandleKind kind, uint32_t index, uint32_t generation) const {
+  return static_cast<double>((static_cast<int64_t>(kind) << kKindShift) |
+                             (static_cast<int64_t>(environment_) << kEnvironmentShift) |
+                             (static_cast<int64_t>(generation) << kGenerationShift) | index);
+}
+
+double HandleTable::insert(at::Tensor tensor) {
+  uint32_t index = 0;
+  Slot& slot = take(HandleKind::kTensor, &index);
+  slot.tensor = std::move(tensor);
+  return encode(HandleKind::kTensor, index, slot.generation);
+}
+
+double HandleTable::insert(at::Generator generator) {
+  uint32_t index = 0;
+  Slot& slot = take(HandleKind::kGenerator, &index);
+  slot.generator = std::move(generator);
+  return encode(HandleKind::kGenerator, index, slot.generation);
+}
+
+const HandleTable::Slot* HandleTable::find(int64_t handle, HandleKind kind,
+                                           const std::string& what) const {
+  const int64_t index = handle & kIndexMask;
+  const int64_t environment = (handle >> kEnvironmentShift) & kEnvironmentMask;
+  if (handle < 0 || (handle >> kKindShift) != static_cast<int64_t>(kind) || environment == 0)
+    throw BridgeError(ErrorClass::kType,
+                      what + (kind == HandleKind::kTensor ? " is not a tensor handle"
+                                                          : " is not a generator handle"));
+  if (environment != environment_)
+    throw BridgeError(ErrorClass::kType,
+                      what + " belongs to another worker; send its values (toTypedArray) instead");
+  if (index >= static_cast<int64_t>(slots_.size())) return nullptr;
+  const Slot& slot = slots_[index];
+  const int64_t generation = (handle >> kGenerationShift) & kGenerationMask;
+  return slot.used && slot.kind == kind && slot.generation == generation ? &slot : nullptr;
+}
+
+const at::Tensor* HandleTable::peek(int64_t handle) const noexcept {
+  const int64_t expected_high =
+      (static_cast<int64_t>(HandleKind::kTensor) << kEnvironmentBits) | environment_;
+  const auto index = static_cast<size_t>(handle & kIndexMask);
+  if ((handle >> kEnvironmentShift) != expected_high || index >= slots_.size()) return nullptr;
+  const Slot& slot = slots_[index];
+  const int64_t generation = (handle >> kGenerationShift) & kGenerationMask;
+  const bool live =
+      slot.used && slot.kind == HandleKind::kTensor && slot.generation == generation;
+  return live ? &slot.tensor : nullptr;
+}
+
+const at::Tensor& HandleTable::tensor(int64_t handle, const std::string& what) const {
+  const Slot* slot = find(handle, HandleKind::kTensor, what);
+  if (slot == nullptr)
+    throw BridgeError(ErrorClass::kDisposed,
+                      what +
+                          " has been disposed. A tensor lives as long as the scope it was made in: "
+                          "return it from tidy(), or keep it with keep(tensor) or "
+                          "module.registerBuffer(name, tensor)");
+  return slot->tensor;
+}
+
+const at::Generator& HandleTable::generator(int64_t handle, const std::string& what) const {
+  const Slot* slot = find(handle, HandleKind::kGenerator, what);
+  if (slot == nullptr) throw BridgeError(ErrorClass::kDisposed, what + " has been disposed");
+  return slot->generator;
+}
+
+bool HandleTable::drop(int64_t handle) {
+  const HandleKind kind = static_cast<HandleKind>((handle >> kKindShift) & 1);
+  if (find(handle, kind, "dispose: the handle") == nullptr) return false;
+  const auto index = static_cast<uint32_t>(handle & kIndexMask);
+  Slot& slot = slots_[index];
+  // Taken out first: freeing a tensor can run arbitrary destructors of the graph.
+  at::Tensor tensor = std::move(slot.tensor);
+  at::Generator generator = std::move(slot.generator);
+  slot.tensor = at::Tensor();
+  slot.generator = at::Generator();
+  tracked_bytes_ -= slot.tracked;
+  slot.used = false;
+  --live_;
+  if (slot.generation < kGenerationMask) {
+    ++slot.generation;
+    slot.next_free = free_;
+    free_ = index;
+  }
+  return true;
+}
+
+int64_t HandleTable::track(int64_t handle) {
+  if (find(handle, HandleKind::kTensor, "track: the handle") == nullptr) return 0;
+  Slot& slot = slots_[handle & kIndexMask];
+  if (slot.tracked != 0 || !slot.tensor.has_storage()) return 0;
+  // A view costs nothing of its own; whoever shares a storage with it is counted already.
+  slot.tracked = slot.tensor.is_view() ? 0 : static_cast<int64_t>(slot.tensor.storage().nbytes());
+  tracked_bytes_ += slot.tracked;
+  return slot.tracked;
+}
+
+int64_t HandleTable::untrack(int64_t handle) {
+  if (find(handle, HandleKind::kTensor, "untrack: the handle") == nullptr) return 0;
+  Slot& slot = slots_[handle & kIndexMask];
+  const int64_t bytes = slot.tracked;
+  tracked_bytes_ -= bytes;
+  slot.tracked = 0;
+  return bytes;
+}
+
+}  // namespace spikenode::node

@@ -1,0 +1,199 @@
+// Seeds, threads, devices, memory, and the addon's initialisation.
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/Generator.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <torch/version.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
+
+#include "node/allocator.h"
+#include "node/dtype.h"
+#include "node/instance.h"
+
+// Of libspikenode: 0 when another copy of it had registered the operators first.
+extern "C" int spikenode_registered();
+
+namespace spikenode::node {
+namespace {
+
+int64_t device_count(c10::DeviceType type) {
+  if (!c10::impl::hasDeviceGuardImpl(type)) return 0;
+  return c10::impl::getDeviceGuardImpl(type)->deviceCount();
+}
+
+napi_value manual_seed(Arguments& arguments) {
+  const int64_t seed = get_integer(arguments.env, arguments[0], "manualSeed: argument 'seed'");
+  at::manual_seed(static_cast<uint64_t>(seed));
+  return undefined_value(arguments.env);
+}
+
+// createGenerator(device, seed)
+napi_value create_generator(Arguments& arguments) {
+  const std::string what = "Generator: argument 'device'";
+  const c10::Device device =
+      device_from_name(get_string(arguments.env, arguments[0], what), what);
+  if (device.type() != c10::kCPU && device_count(device.type()) == 0)
+    throw BridgeError(ErrorClass::kTorch, "Generator: no " + device.str() + " device is present");
+  const at::Generator generator = device.type() == c10::kCPU
+                                      ? at::detail::createCPUGenerator()
+                                      : at::globalContext().defaultGenerator(device).clone();
+  const int64_t seed = get_integer(arguments.env, arguments[1], "Generator: argument 'seed'");
+  at::Generator(generator).set_current_seed(static_cast<uint64_t>(seed));
+  return to_js(arguments.env, arguments.instance->handles.insert(generator));
+}
+
+// The generator of a handle, or libtorch's default one for null.
+at::Generator generator_argument(const Arguments& arguments, size_t index) {
+  if (is_nullish(arguments.env, arguments[index])) return at::detail::getDefaultCPUGenerator();
+  const std::string what = "the generator";
+  return arguments.instance->handles.generator(
+      get_integer(arguments.env, arguments[index], what), what);
+}
+
+napi_value seed_generator(Arguments& arguments) {
+  at::Generator generator = generator_argument(arguments, 0);
+  const int64_t seed = get_integer(arguments.env, arguments[1], "manualSeed: argument 'seed'");
+  std::lock_guard<std::mutex> lock(generator.mutex());
+  generator.set_current_seed(static_cast<uint64_t>(seed));
+  return undefined_value(arguments.env);
+}
+
+napi_value generator_state(Arguments& arguments) {
+  at::Generator generator = generator_argument(arguments, 0);
+  std::lock_guard<std::mutex> lock(generator.mutex());
+  return to_js(arguments.env, arguments.instance->handles.insert(generator.get_state()));
+}
+
+napi_value set_generator_state(Arguments& arguments) {
+  at::Generator generator = generator_argument(arguments, 0);
+  const std::string what = "setState: argument 'state'";
+  const at::Tensor state = arguments.instance->handles.tensor(
+      get_integer(arguments.env, arguments[1], what), what);
+  std::lock_guard<std::mutex> lock(generator.mutex());
+  generator.set_state(state);
+  return undefined_value(arguments.env);
+}
+
+napi_value get_threads(Arguments& arguments) {
+  return to_js(arguments.env, static_cast<double>(at::get_num_threads()));
+}
+
+napi_value set_threads(Arguments& arguments) {
+  const std::string what = "setNumThreads: argument 'count'";
+  const int64_t count = get_integer(arguments.env, arguments[0], what);
+  if (count < 1 || count > 1024)
+    throw BridgeError(ErrorClass::kShape,
+                      what + " must be between 1 and 1024, got " + std::to_string(count));
+  at::set_num_threads(static_cast<int>(count));
+  return undefined_value(arguments.env);
+}
+
+napi_value cuda_device_count(Arguments& arguments) {
+  return to_js(arguments.env, static_cast<double>(device_count(c10::kCUDA)));
+}
+
+// memory(): [live handles, live bytes, cached bytes, peak bytes, limit, tracked bytes]
+napi_value memory(Arguments& arguments) {
+  const AllocatorStatistics statistics = allocator_statistics();
+  const double values[] = {static_cast<double>(arguments.instance->handles.live()),
+                           static_cast<double>(statistics.live_bytes),
+                           static_cast<double>(statistics.cached_bytes),
+                           static_cast<double>(statistics.peak_bytes),
+                           static_cast<double>(statistics.limit_bytes),
+                           static_cast<double>(arguments.instance->handles.tracked_bytes())};
+  napi_value result = nullptr;
+  check(arguments.env, napi_create_array_with_length(arguments.env, std::size(values), &result));
+  for (uint32_t i = 0; i < std::size(values); ++i)
+    check(arguments.env, napi_set_element(arguments.env, result, i, to_js(arguments.env, values[i])));
+  return result;
+}
+
+napi_value clear_cache(Arguments& arguments) {
+  empty_cache();
+  return undefined_value(arguments.env);
+}
+
+napi_value version(Arguments& arguments) {
+  return to_js(arguments.env, std::string(TORCH_VERSION));
+}
+
+// registered(): false when another copy of the package had registered its operators first.
+napi_value registered(Arguments& arguments) {
+  return to_js(arguments.env, spikenode_registered() != 0);
+}
+
+// setErrorClasses([TypeError, DTypeError, ...]), in the order of ErrorClass.
+napi_value set_error_classes(Arguments& arguments) {
+  const auto expected = static_cast<uint32_t>(ErrorClass::kCount);
+  if (get_length(arguments.env, arguments[0], "setErrorClasses: the argument") != expected)
+    throw BridgeError(ErrorClass::kType, "setErrorClasses: wrong number of classes");
+  for (uint32_t i = 0; i < expected; ++i) {
+    const napi_value error_class = get_element(arguments.env, arguments[0], i);
+    napi_ref& reference = arguments.instance->error_classes[i];
+    if (reference != nullptr) napi_delete_reference(arguments.env, reference);
+    check(arguments.env, napi_create_reference(arguments.env, error_class, 1, &reference));
+  }
+  return undefined_value(arguments.env);
+}
+
+void prepare_process() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    install_caching_allocator();
+    // Runs before the destructors of libtorch, which was loaded earlier.
+    std::atexit([] { Worker::stop_all(); });
+  });
+}
+
+uint32_t next_environment() {
+  static std::atomic<uint32_t> counter{0};
+  // 1 to 127: 0 marks what is no handle. Numbers come round; a handle of an ended worker that is
+  // sent to the worker 127 environments later is told from its tensors by the generation.
+  return counter.fetch_add(1) % 127 + 1;
+}
+
+napi_value init(napi_env env, napi_value exports) {
+  prepare_process();
+  auto* instance = new Instance(env, next_environment());
+  if (napi_set_instance_data(
+          env, instance, [](napi_env, void* data, void*) { delete static_cast<Instance*>(data); },
+          nullptr) != napi_ok) {
+    delete instance;
+    return nullptr;
+  }
+  try {
+    define_operators(env, exports, instance);
+    define_tensors(env, exports, instance);
+    define_autograd(env, exports, instance);
+    define_runtime(env, exports, instance);
+  } catch (...) {
+    throw_current(env, *instance, "spikenode");
+  }
+  return exports;
+}
+
+}  // namespace
+
+void define_runtime(napi_env env, napi_value exports, Instance* instance) {
+  define(env, exports, instance, "manualSeed", guarded<manual_seed>);
+  define(env, exports, instance, "createGenerator", guarded<create_generator>);
+  define(env, exports, instance, "seedGenerator", guarded<seed_generator>);
+  define(env, exports, instance, "generatorState", guarded<generator_state>);
+  define(env, exports, instance, "setGeneratorState", guarded<set_generator_state>);
+  define(env, exports, instance, "getNumThreads", guarded<get_threads>);
+  define(env, exports, instance, "setNumThreads", guarded<set_threads>);
+  define(env, exports, instance, "cudaDeviceCount", guarded<cuda_device_count>);
+  define(env, exports, instance, "memory", guarded<memory>);
+  define(env, exports, instance, "emptyCache", guarded<clear_cache>);
+  define(env, exports, instance, "version", guarded<version>);
+  define(env, exports, instance, "registered", guarded<registered>);
+  define(env, exports, instance, "setErrorClasses", guarded<set_error_classes>);
+}
+
+}  // namespace spikenode::node
+
+NAPI_MODULE(spikenode, spikenode::node::init)
