@@ -16,3 +16,9 @@ file(GLOB bridge_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/native/node/*.cc
 add_library(spikenode_addon MODULE ${bridge_sources})
 target_link_libraries(spikenode_addon PRIVATE spikenode_flags node_api libtorch spikenode)
 set_target_properties(spikenode_addon PROPERTIES OUTPUT_NAME spikenode PREFIX "" SUFFIX ".node")
+
+if(SPIKENODE_BENCH)
+  add_library(bench_bridge MODULE "${CMAKE_SOURCE_DIR}/bench/bridge.cc")
+  target_link_libraries(bench_bridge PRIVATE spikenode_flags node_api libtorch)
+  set_target_properties(bench_bridge PROPERTIES PREFIX "" SUFFIX ".node")
+endif()

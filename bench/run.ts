@@ -1,0 +1,24 @@
+/** `npm run bench [neurons | bridge]`: every number that docs/performance.md publishes. */
+import { spawnSync } from 'node:child_process';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { packageRoot } from '../lib/native/libtorch.js';
+import { benchBridge } from './bridge.js';
+
+const asked = process.argv.slice(2);
+const wants = (name: string): boolean => asked.length === 0 || asked.includes(name);
+
+async function main(): Promise<void> {
+  console.log(`${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} processors, Node ${process.version}`);
+  if (wants('neurons')) {
+    const program = join(packageRoot(), 'build', 'Release', 'bench_neurons');
+    const result = spawnSync(program, [], { stdio: 'inherit' });
+    if (result.status !== 0) throw new Error(`bench_neurons ended with ${result.status ?? result.signal}`);
+  }
+  if (wants('bridge')) await benchBridge();
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});
