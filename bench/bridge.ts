@@ -58,7 +58,9 @@ export async function benchBridge(): Promise<void> {
     scoped.push(nanoseconds(() => inScope(a, b)) - base);
     unscoped.push((await outside(a, b)) - base);
   }
-  console.log(`add of two 2-element tensors, ns per call, median (quartiles) of ${rounds} interleaved rounds`);
+  console.log(
+    `add of two 2-element tensors, ns per call, median (quartiles) of ${rounds} interleaved rounds`,
+  );
   console.log(`  C++ at::add                        ${quartiles(direct)}`);
   console.log(`  bridge, in a scope: more than C++  ${quartiles(scoped)}   aim 400`);
   console.log(`  bridge, outside:    more than C++  ${quartiles(unscoped)}   aim 1200`);

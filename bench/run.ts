@@ -9,7 +9,9 @@ const asked = process.argv.slice(2);
 const wants = (name: string): boolean => asked.length === 0 || asked.includes(name);
 
 async function main(): Promise<void> {
-  console.log(`${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} processors, Node ${process.version}`);
+  console.log(
+    `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} processors, Node ${process.version}`,
+  );
   if (wants('neurons')) {
     const program = join(packageRoot(), 'build', 'Release', 'bench_neurons');
     const result = spawnSync(program, [], { stdio: 'inherit' });

@@ -122,7 +122,9 @@ export function resolveParameters<T>(table: ParameterTable, given: unknown, path
 export function checkValue<T>(check: z.ZodType<T>, value: unknown, path: ConfigPath): T {
   const outcome = check.safeParse(value);
   if (outcome.success) return outcome.data;
-  const issue = deepest(outcome.error.issues[0]!);
+  // A misspelt key is told as such, not as the absence of the right one.
+  const { issues } = outcome.error;
+  const issue = deepest(issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]!);
   const inner = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
   const schema = z.toJSONSchema(check, { unrepresentable: 'any', io: 'input' }) as JsonSchema;
   if (issue.code === 'unrecognized_keys') {
@@ -221,7 +223,7 @@ function deepest(issue: Issue): Issue {
 // The part of JSON Schema that zod emits for our checks. Expectations are written from it, so that they always
 // say what the check does.
 interface JsonSchema {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly description?: string;
   readonly enum?: readonly unknown[];
   readonly const?: unknown;
@@ -257,11 +259,16 @@ function describe(schema: JsonSchema, got: unknown, many: boolean): string {
   if (schema.description) return schema.description;
   if (schema.const !== undefined) return String(shown(schema.const));
   if (schema.enum) return `one of ${schema.enum.map(shown).join(', ')}`;
-  if (schema.anyOf) return schema.anyOf.map((branch) => describe(branch, got, many)).join(' or ');
+  const { type } = schema;
+  const branches =
+    schema.anyOf ?? (typeof type === 'object' ? type.map((one) => ({ ...schema, type: one })) : []);
+  if (branches.length > 0) return branches.map((branch) => describe(branch, got, many)).join(' or ');
   const noun = (one: string, several: string): string => (many ? several : one);
-  switch (schema.type) {
-    case 'integer':
-      return noun('an integer', 'integers') + bounds(schema);
+  switch (type) {
+    case 'integer': {
+      const odd = typeof got === 'number' && Number.isInteger(got) && !Number.isSafeInteger(got);
+      return noun(odd ? 'a safe integer' : 'an integer', 'integers') + bounds(schema);
+    }
     case 'number': {
       const odd = typeof got === 'number' && !Number.isFinite(got);
       return noun(odd ? 'a finite number' : 'a number', 'numbers') + bounds(schema);

@@ -57,6 +57,8 @@ export interface Addon {
   cudaDeviceCount(): number;
   memory(): [number, number, number, number, number, number];
   emptyCache(): void;
+  /** For the process's end: waits for native threads inside libtorch, and lets none enter again. */
+  stopWorkers(): void;
   version(): string;
   registered(): boolean;
   setErrorClasses(classes: readonly unknown[]): void;

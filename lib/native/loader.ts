@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { NativeLoadError } from '../errors.js';
 import type { Addon } from './addon.js';
 import { type LibtorchCandidate, libtorchCandidates, packageRoot, TORCH_MINOR } from './libtorch.js';
@@ -158,6 +159,7 @@ function load(): Addon {
       'another copy of spikenode registered its operators in this process first; use one copy',
     );
   }
+  if (isMainThread) process.once('exit', () => addon.stopWorkers());
   if (isFirst) addon.setNumThreads(defaultThreadCount());
   return addon;
 }

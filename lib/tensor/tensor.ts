@@ -5,7 +5,7 @@ import { addon, argumentError, Operator } from './operator.js';
 import { adopt, refuseThenable, tidyWith, unscope } from './scope.js';
 import type { Device, DType, NestedArray, Shape, TypedArray } from './types.js';
 
-const FROM_HANDLE = Symbol('handle');
+const FROM_HANDLE: unique symbol = Symbol('handle');
 
 /** What `backward` takes besides the gradient. */
 export interface BackwardOptions {
@@ -34,7 +34,7 @@ let hasHandle: (value: object) => value is Tensor;
 let markKept: (tensor: Tensor) => void;
 /** Whether a class owns the tensor; scopes leave it alone. */
 export let isKept: (tensor: Tensor) => boolean;
-/** Exchanges the memory behind two objects; `Module.to` converts parameters in place by it. */
+/** Exchanges the memory behind two objects, finalizers aside; see `Module.to`. */
 export let swapHandles: (a: Tensor, b: Tensor) => void;
 
 /**
@@ -230,15 +230,16 @@ export class Tensor implements Disposable {
     return formatTensor({ dtype, shape, values, device, requiresGrad: this.requiresGrad, gradFn });
   }
 
-  [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return this.toString();
-  }
-
   #requireOneElement(): void {
     const count = this.numel;
     if (count !== 1) throw new ShapeError(`item: the tensor must have one element, got ${count}`);
   }
 }
+
+// What util.inspect and console.log show.
+Object.defineProperty(Tensor.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value: Tensor.prototype.toString,
+});
 
 export function isTensor(value: unknown): value is Tensor {
   return value !== null && typeof value === 'object' && hasHandle(value);

@@ -7,7 +7,6 @@
 #include <torch/version.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <mutex>
 
 #include "node/allocator.h"
@@ -117,6 +116,12 @@ napi_value clear_cache(Arguments& arguments) {
   return undefined_value(arguments.env);
 }
 
+// stopWorkers(): see Worker::stop_all.
+napi_value stop_workers(Arguments& arguments) {
+  Worker::stop_all();
+  return undefined_value(arguments.env);
+}
+
 napi_value version(Arguments& arguments) {
   return to_js(arguments.env, std::string(TORCH_VERSION));
 }
@@ -142,11 +147,7 @@ napi_value set_error_classes(Arguments& arguments) {
 
 void prepare_process() {
   static std::once_flag once;
-  std::call_once(once, [] {
-    install_caching_allocator();
-    // Runs before the destructors of libtorch, which was loaded earlier.
-    std::atexit([] { Worker::stop_all(); });
-  });
+  std::call_once(once, install_caching_allocator);
 }
 
 uint32_t next_environment() {
@@ -157,7 +158,6 @@ uint32_t next_environment() {
 }
 
 napi_value init(napi_env env, napi_value exports) {
-  prepare_process();
   auto* instance = new Instance(env, next_environment());
   if (napi_set_instance_data(
           env, instance, [](napi_env, void* data, void*) { delete static_cast<Instance*>(data); },
@@ -166,6 +166,7 @@ napi_value init(napi_env env, napi_value exports) {
     return nullptr;
   }
   try {
+    prepare_process();
     define_operators(env, exports, instance);
     define_tensors(env, exports, instance);
     define_autograd(env, exports, instance);
@@ -189,6 +190,7 @@ void define_runtime(napi_env env, napi_value exports, Instance* instance) {
   define(env, exports, instance, "cudaDeviceCount", guarded<cuda_device_count>);
   define(env, exports, instance, "memory", guarded<memory>);
   define(env, exports, instance, "emptyCache", guarded<clear_cache>);
+  define(env, exports, instance, "stopWorkers", guarded<stop_workers>);
   define(env, exports, instance, "version", guarded<version>);
   define(env, exports, instance, "registered", guarded<registered>);
   define(env, exports, instance, "setErrorClasses", guarded<set_error_classes>);

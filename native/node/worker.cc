@@ -8,7 +8,7 @@
 namespace spikenode::node {
 namespace {
 
-// Held while a job runs; taken for good at process exit, before libtorch's destructors.
+// Counts the threads inside libtorch; closed for good when the process exits.
 std::mutex& gate() {
   static std::mutex* mutex = new std::mutex;  // outlives every thread
   return *mutex;
@@ -106,9 +106,9 @@ void Worker::loop() {
     }
     // What the job captured (tensors, graphs) is freed here, not on the event loop.
     job->run = nullptr;
-    leave();
     if (napi_call_threadsafe_function(done_, job.get(), napi_tsfn_nonblocking) == napi_ok)
       static_cast<void>(job.release());
+    leave();
   }
 }
 

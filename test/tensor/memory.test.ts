@@ -84,8 +84,10 @@ test('a scope can be used over awaits without catching what others make', async 
 
 test('emptyCache gives cached bytes back', () => {
   tidy(() => void ones([1 << 20]));
+  assert.ok(memory().cachedBytes >= 4 * 2 ** 20);
   emptyCache();
-  assert.equal(memory().cachedBytes, 0);
+  // Small blocks stay while neighbours in their slab live.
+  assert.ok(memory().cachedBytes < 2 ** 20);
 });
 
 const library = new URL('../../lib/tensor/index.js', import.meta.url).href;

@@ -1,0 +1,44 @@
+import type { SpikenodeError } from '../errors.js';
+import type { ParameterTable } from '../parameters.js';
+
+/** Samples with their classes, for instance the training part. */
+export interface Dataset {
+  /** All samples, row-major, channels last, scaled to what a network takes. */
+  readonly x: Float32Array;
+  /** The class index of each sample. */
+  readonly y: Int32Array;
+  /** Shape of one sample, channels last: `[8, 8, 1]`. */
+  readonly shape: readonly number[];
+  readonly classes: number;
+  /** Number of samples. */
+  readonly length: number;
+}
+
+/** The parts of a data set. */
+export interface DataModel {
+  readonly name: string;
+  readonly train: Dataset;
+  readonly valid?: Dataset;
+  readonly test?: Dataset;
+}
+
+/** Where data comes from. Nothing is read before `load`. */
+export interface DatasetSource {
+  /** @throws DataError if the files are missing or not what they should be */
+  load(): Promise<DataModel>;
+}
+
+/** A class of data sets with the table of its parameters. */
+export interface DatasetClass {
+  // biome-ignore lint/suspicious/noExplicitAny: each class has options of its own; its table checks them
+  new (options?: any): DatasetSource;
+  readonly parameters: ParameterTable;
+  /** Values in the data's files are divided by this: 255 for images of bytes. Default 1. */
+  readonly scale?: number;
+}
+
+/** A file with data that is missing, damaged or not of the expected form; the message begins with its name. */
+export class DataError extends Error implements SpikenodeError {
+  override readonly name: string = 'DataError';
+  readonly code: string = 'ERR_SPIKENODE_DATA';
+}

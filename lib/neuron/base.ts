@@ -1,0 +1,180 @@
+import { ShapeError } from '../errors.js';
+import { MemoryModule, State } from '../layer/index.js';
+import type { StepMode } from '../nn/index.js';
+import {
+  finite,
+  flag,
+  nullableReset,
+  oneOf,
+  type ParameterTable,
+  parameter,
+  resolved,
+} from '../parameters.js';
+import { type Surrogate, type SurrogateSpecification, surrogateOf } from '../surrogate/index.js';
+import { keep, Tensor } from '../tensor/index.js';
+
+/** What every spiking neuron takes; all have defaults. */
+export interface BaseNodeOptions {
+  /** Fires where v >= vThreshold. Default 1. */
+  readonly vThreshold?: number | undefined;
+  /** Membrane after a spike; null or false for the soft reset, which subtracts vThreshold. Default 0. */
+  readonly vReset?: number | false | null | undefined;
+  /** Default: an own `Sigmoid` with alpha 4. */
+  readonly surrogateFunction?: SurrogateSpecification | undefined;
+  /** No gradient through the spike's part in the reset. Default false. */
+  readonly detachReset?: boolean | undefined;
+  /** Default 's'. */
+  readonly stepMode?: StepMode | undefined;
+  /** Accepted for configurations of other systems; every value computes the same way. Default 'torch'. */
+  readonly backend?: Backend | undefined;
+  /** Keep the membrane of every step in `vSeq` (step mode 'm'). Default false. */
+  readonly storeVSeq?: boolean | undefined;
+}
+
+/** Names of backends in configurations. */
+export type Backend = 'torch' | 'cupy' | 'triton' | 'inductor' | 'lava';
+
+/** The options with their defaults filled in. */
+export interface BaseNodeParameters {
+  readonly vThreshold: number;
+  readonly vReset: number | null;
+  readonly surrogateFunction: Surrogate;
+  readonly detachReset: boolean;
+  readonly stepMode: StepMode;
+  readonly backend: Backend;
+  readonly storeVSeq: boolean;
+}
+
+/** The parameters that every spiking neuron has. */
+export const baseParameters: ParameterTable = {
+  vThreshold: parameter('v_threshold', finite().default(1)),
+  vReset: parameter('v_reset', nullableReset().default(0)),
+  surrogateFunction: parameter('surrogate_function', resolved(surrogateOf)),
+  detachReset: parameter('detach_reset', flag().default(false)),
+  stepMode: parameter('step_mode', oneOf(['s', 'm']).default('s')),
+  backend: parameter('backend', oneOf(['torch', 'cupy', 'triton', 'inductor', 'lava']).default('torch')),
+  storeVSeq: parameter('store_v_seq', flag().default(false)),
+};
+
+/** The named arguments that the operators of all neurons share. */
+export interface MembraneArguments {
+  readonly vThreshold: number;
+  readonly vReset: number | null;
+  readonly detachReset: boolean;
+  readonly surrogate: string;
+  readonly surrogateParams: readonly number[];
+  readonly spiking: boolean;
+  readonly storeVSeq: boolean;
+}
+
+/** What a neuron's operator gives: spikes, the last membrane, and the membrane of every step if asked for. */
+export type MembraneResult = readonly [sSeq: Tensor, vOut: Tensor, vSeq: Tensor | null];
+
+/**
+ * A neuron with a membrane `v`: in each step it charges, fires where v >= vThreshold, and resets. Spikes are 0 and 1
+ * in the input's dtype and shape. The membrane stays until `reset()`.
+ */
+export abstract class BaseNode extends MemoryModule {
+  vThreshold: number;
+  vReset: number | null;
+  surrogateFunction: Surrogate;
+  detachReset: boolean;
+  backend: Backend;
+  #storeVSeq: boolean;
+  #vSeq: Tensor | null = null;
+  readonly #v: State;
+
+  constructor(parameters: BaseNodeParameters) {
+    super(parameters.stepMode);
+    this.vThreshold = parameters.vThreshold;
+    this.vReset = parameters.vReset;
+    this.surrogateFunction = parameters.surrogateFunction;
+    this.detachReset = parameters.detachReset;
+    this.backend = parameters.backend;
+    this.#storeVSeq = parameters.storeVSeq;
+    this.#v = new State(new.target.name, 'v', () => this.vReset ?? 0);
+  }
+
+  /** The neuron's operator on `[T, *]` from the membrane `[*]`. */
+  protected abstract integrate(xSeq: Tensor, v: Tensor, membrane: MembraneArguments): MembraneResult;
+
+  protected override states(): Iterable<State> {
+    return [this.#v];
+  }
+
+  /**
+   * The membrane after the last reset: a number (vReset or 0) before the first input, then a tensor of the shape of
+   * one step. Each read gives a new Tensor object. A tensor that is assigned must have the shape of one step; a
+   * number fills it.
+   */
+  get v(): Tensor | number {
+    return this.#v.value;
+  }
+
+  set v(value: Tensor | number) {
+    this.#v.value = value;
+  }
+
+  /** Whether step mode 'm' keeps the membrane of every step. Setting it clears `vSeq`. */
+  get storeVSeq(): boolean {
+    return this.#storeVSeq;
+  }
+
+  set storeVSeq(value: boolean) {
+    this.#storeVSeq = value;
+    this.#setVSeq(null);
+  }
+
+  /** The membranes `[T, *]` after each step's reset of the last multi-step call; null if they were not kept. */
+  get vSeq(): Tensor | null {
+    return this.#vSeq === null ? null : new Tensor(this.#vSeq);
+  }
+
+  /**
+   * Step mode 's': one step, input and spikes `[*]`. Step mode 'm': a sequence, `[T, *]`. The membrane is in the
+   * dtype of the input; one that is left over from another batch shape starts anew, with a warning.
+   * @throws ShapeError for a membrane that was assigned in another shape; DTypeError for an input that is not
+   * floating-point
+   */
+  override forward(x: Tensor): Tensor {
+    if (this.stepMode === 's') return this.#run(x.unsqueeze(0), false).squeeze(0);
+    if (x.ndim === 0) {
+      throw new ShapeError(
+        `${this.constructor.name}: argument 'x' must have the shape [T, *] in step mode m, got []`,
+      );
+    }
+    return this.#run(x, this.#storeVSeq);
+  }
+
+  #run(xSeq: Tensor, storeVSeq: boolean): Tensor {
+    const v = this.#v.fit({ shape: xSeq.shape.slice(1), dtype: xSeq.dtype, device: xSeq.device });
+    const { surrogateFunction } = this;
+    const [sSeq, vOut, vSeq] = this.integrate(xSeq, v, {
+      vThreshold: this.vThreshold,
+      vReset: this.vReset,
+      detachReset: this.detachReset,
+      surrogate: surrogateFunction.kernel,
+      surrogateParams: surrogateFunction.values,
+      spiking: surrogateFunction.spiking,
+      storeVSeq,
+    });
+    this.#v.take(vOut);
+    if (storeVSeq) this.#setVSeq(vSeq);
+    return sSeq;
+  }
+
+  override reset(): void {
+    super.reset();
+    this.#setVSeq(null);
+  }
+
+  #setVSeq(value: Tensor | null): void {
+    this.#vSeq?.dispose();
+    this.#vSeq = value === null ? null : keep(value);
+  }
+
+  protected override describe(): string {
+    const { vThreshold, vReset, detachReset, stepMode, surrogateFunction } = this;
+    return `vThreshold=${vThreshold}, vReset=${vReset}, detachReset=${detachReset}, stepMode=${stepMode}, surrogate=${surrogateFunction}`;
+  }
+}

@@ -1,0 +1,98 @@
+import { checkOptions } from '../tensor/dispatch.js';
+import { conv1d, conv2d, type Tensor } from '../tensor/index.js';
+import { argumentError } from '../tensor/operator.js';
+import { checkInteger, checkSize, type Size } from './arguments.js';
+import { defaultWeights } from './init.js';
+import type { WeightOptions } from './linear.js';
+import { learned, type Parameter } from './parameter.js';
+import { StatelessLayer } from './step-module.js';
+
+/** Options of the convolutions, with PyTorch's defaults. */
+export interface ConvOptions extends WeightOptions {
+  /** Default 1. */
+  readonly stride?: Size | undefined;
+  /** Zeros on both sides, or 'same' (stride 1) or 'valid'. Default 0. */
+  readonly padding?: Size | 'same' | 'valid' | undefined;
+  /** Default 1. */
+  readonly dilation?: Size | undefined;
+  /** Blocks of channels that do not mix. Default 1. */
+  readonly groups?: number | undefined;
+}
+
+const OPTIONS = ['stride', 'padding', 'dilation', 'groups', 'bias', 'dtype', 'stepMode'];
+
+abstract class Conv extends StatelessLayer {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly kernelSize: readonly number[];
+  readonly stride: readonly number[];
+  readonly padding: readonly number[] | 'same' | 'valid';
+  readonly dilation: readonly number[];
+  readonly groups: number;
+  /** `[outChannels, inChannels / groups, *kernelSize]` */
+  weight: Parameter;
+  /** `[outChannels]`, or null */
+  bias: Parameter | null;
+
+  constructor(dims: number, inChannels: number, outChannels: number, kernelSize: Size, options: ConvOptions) {
+    const layer = new.target.name;
+    checkOptions(options, OPTIONS, layer);
+    super(options.stepMode);
+    const size = (value: unknown, min: number, argument: string): readonly number[] =>
+      checkSize(value, dims, min, layer, argument);
+    this.inChannels = checkInteger(inChannels, 1, layer, 'inChannels');
+    this.outChannels = checkInteger(outChannels, 1, layer, 'outChannels');
+    this.kernelSize = size(kernelSize, 1, 'kernelSize');
+    this.stride = size(options.stride ?? 1, 1, 'stride');
+    const padding = options.padding ?? 0;
+    this.padding = padding === 'same' || padding === 'valid' ? padding : size(padding, 0, 'padding');
+    this.dilation = size(options.dilation ?? 1, 1, 'dilation');
+    this.groups = checkInteger(options.groups ?? 1, 1, layer, 'groups');
+    if (inChannels % this.groups !== 0 || outChannels % this.groups !== 0) {
+      throw argumentError(
+        layer,
+        'groups',
+        `a divisor of inChannels (${inChannels}) and outChannels (${outChannels})`,
+        this.groups,
+      );
+    }
+    const { dtype, bias = true } = options;
+    this.weight = learned([outChannels, inChannels / this.groups, ...this.kernelSize], dtype);
+    this.bias = bias ? learned([outChannels], dtype) : null;
+    defaultWeights(this.weight, this.bias);
+  }
+
+  protected override describe(): string {
+    const { inChannels, outChannels, kernelSize, stride, padding, dilation, groups, bias } = this;
+    return (
+      `${inChannels}, ${outChannels}, kernelSize=[${kernelSize}], stride=[${stride}], padding=[${padding}], ` +
+      `dilation=[${dilation}], groups=${groups}, bias=${bias !== null}`
+    );
+  }
+}
+
+/** Convolution over `[N, C, L]`; in step mode 'm' over `[T, N, C, L]`. */
+export class Conv1d extends Conv {
+  protected override readonly ranks: readonly number[] = [3];
+
+  constructor(inChannels: number, outChannels: number, kernelSize: Size, options: ConvOptions = {}) {
+    super(1, inChannels, outChannels, kernelSize, options);
+  }
+
+  protected override step(x: Tensor): Tensor {
+    return conv1d(x, this.weight, this.bias, this.stride, this.padding, this.dilation, this.groups);
+  }
+}
+
+/** Convolution over `[N, C, H, W]`; in step mode 'm' over `[T, N, C, H, W]`. */
+export class Conv2d extends Conv {
+  protected override readonly ranks: readonly number[] = [4];
+
+  constructor(inChannels: number, outChannels: number, kernelSize: Size, options: ConvOptions = {}) {
+    super(2, inChannels, outChannels, kernelSize, options);
+  }
+
+  protected override step(x: Tensor): Tensor {
+    return conv2d(x, this.weight, this.bias, this.stride, this.padding, this.dilation, this.groups);
+  }
+}

@@ -1,0 +1,121 @@
+import { checkOptions } from '../tensor/dispatch.js';
+import { avgPool1d, avgPool2d, maxPool1d, maxPool2d, type Tensor } from '../tensor/index.js';
+import { checkInteger, checkSize, type Size } from './arguments.js';
+import { StatelessLayer, type StepOptions } from './step-module.js';
+
+/** Options of the pooling layers, with PyTorch's defaults. */
+export interface PoolOptions extends StepOptions {
+  /** Default: the kernel's size. */
+  readonly stride?: Size | undefined;
+  /** At most half of the kernel. Default 0. */
+  readonly padding?: Size | undefined;
+  /** Count the last window even if it is not complete. Default false. */
+  readonly ceilMode?: boolean | undefined;
+}
+
+export interface MaxPoolOptions extends PoolOptions {
+  /** Default 1. */
+  readonly dilation?: Size | undefined;
+}
+
+export interface AvgPoolOptions extends PoolOptions {
+  /** Whether the zeros of the padding count in the mean. Default true. */
+  readonly countIncludePad?: boolean | undefined;
+}
+
+export interface AvgPool2dOptions extends AvgPoolOptions {
+  /** Divides the sum in place of the window's size. */
+  readonly divisorOverride?: number | null | undefined;
+}
+
+const POOL = ['stride', 'padding', 'ceilMode', 'stepMode'];
+
+abstract class Pool extends StatelessLayer {
+  readonly kernelSize: readonly number[];
+  readonly stride: readonly number[];
+  readonly padding: readonly number[];
+  readonly ceilMode: boolean;
+
+  constructor(dims: number, kernelSize: Size, options: PoolOptions, names: readonly string[]) {
+    const layer = new.target.name;
+    checkOptions(options, [...POOL, ...names], layer);
+    super(options.stepMode);
+    this.kernelSize = checkSize(kernelSize, dims, 1, layer, 'kernelSize');
+    this.stride = checkSize(options.stride ?? this.kernelSize, dims, 1, layer, 'stride');
+    this.padding = checkSize(options.padding ?? 0, dims, 0, layer, 'padding');
+    this.ceilMode = options.ceilMode ?? false;
+  }
+
+  protected override describe(): string {
+    return `kernelSize=[${this.kernelSize}], stride=[${this.stride}], padding=[${this.padding}]`;
+  }
+}
+
+abstract class MaxPool extends Pool {
+  readonly dilation: readonly number[];
+
+  constructor(dims: number, kernelSize: Size, options: MaxPoolOptions) {
+    super(dims, kernelSize, options, ['dilation']);
+    this.dilation = checkSize(options.dilation ?? 1, dims, 1, new.target.name, 'dilation');
+  }
+}
+
+/** Largest value of each window, over `[N, C, L]`; in step mode 'm' over `[T, N, C, L]`. */
+export class MaxPool1d extends MaxPool {
+  protected override readonly ranks: readonly number[] = [3];
+
+  constructor(kernelSize: Size, options: MaxPoolOptions = {}) {
+    super(1, kernelSize, options);
+  }
+
+  protected override step(x: Tensor): Tensor {
+    return maxPool1d(x, this.kernelSize, this.stride, this.padding, this.dilation, this.ceilMode);
+  }
+}
+
+/** Largest value of each window, over `[N, C, H, W]`; in step mode 'm' over `[T, N, C, H, W]`. */
+export class MaxPool2d extends MaxPool {
+  protected override readonly ranks: readonly number[] = [4];
+
+  constructor(kernelSize: Size, options: MaxPoolOptions = {}) {
+    super(2, kernelSize, options);
+  }
+
+  protected override step(x: Tensor): Tensor {
+    return maxPool2d(x, this.kernelSize, this.stride, this.padding, this.dilation, this.ceilMode);
+  }
+}
+
+/** Mean of each window, over `[N, C, L]`; in step mode 'm' over `[T, N, C, L]`. */
+export class AvgPool1d extends Pool {
+  protected override readonly ranks: readonly number[] = [3];
+  readonly countIncludePad: boolean;
+
+  constructor(kernelSize: Size, options: AvgPoolOptions = {}) {
+    super(1, kernelSize, options, ['countIncludePad']);
+    this.countIncludePad = options.countIncludePad ?? true;
+  }
+
+  protected override step(x: Tensor): Tensor {
+    return avgPool1d(x, this.kernelSize, this.stride, this.padding, this.ceilMode, this.countIncludePad);
+  }
+}
+
+/** Mean of each window, over `[N, C, H, W]`; in step mode 'm' over `[T, N, C, H, W]`. */
+export class AvgPool2d extends Pool {
+  protected override readonly ranks: readonly number[] = [4];
+  readonly countIncludePad: boolean;
+  readonly divisorOverride: number | null;
+
+  constructor(kernelSize: Size, options: AvgPool2dOptions = {}) {
+    super(2, kernelSize, options, ['countIncludePad', 'divisorOverride']);
+    this.countIncludePad = options.countIncludePad ?? true;
+    const divisor = options.divisorOverride ?? null;
+    this.divisorOverride = divisor === null ? null : checkInteger(divisor, 1, 'AvgPool2d', 'divisorOverride');
+  }
+
+  protected override step(x: Tensor): Tensor {
+    const { kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride } = this;
+    return avgPool2d(x, kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride);
+  }
+}

@@ -1,0 +1,50 @@
+import { ShapeError } from '../errors.js';
+import { isTensor, noGrad, type Tensor } from '../tensor/index.js';
+
+/** Tensors by PyTorch's names. */
+export type StateDict = Readonly<Record<string, Tensor>>;
+
+/** What a state dictionary did not have, and what it had too much. */
+export interface LoadResult {
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+}
+
+/** Copies `state` into `targets` after everything has been checked; see `Module.loadStateDict`. */
+export function copyState(
+  what: string,
+  targets: ReadonlyMap<string, Tensor>,
+  state: StateDict | ReadonlyMap<string, Tensor>,
+  strict: boolean,
+): LoadResult {
+  const given: ReadonlyMap<string, Tensor> = state instanceof Map ? state : new Map(Object.entries(state));
+  const missing = [...targets.keys()].filter((name) => !given.has(name));
+  const unexpected = [...given.keys()].filter((name) => !targets.has(name));
+  const pairs = [...targets].flatMap(([name, target]) => {
+    const value = given.get(name);
+    return value === undefined ? [] : [{ name, target, value }];
+  });
+  const wrongTypes = pairs.filter(({ value }) => !isTensor(value)).map(({ name }) => name);
+  const names = [
+    ...(strict && missing.length > 0 ? [`missing: ${missing.join(', ')}`] : []),
+    ...(strict && unexpected.length > 0 ? [`unexpected: ${unexpected.join(', ')}`] : []),
+    ...(wrongTypes.length > 0 ? [`not a Tensor: ${wrongTypes.join(', ')}`] : []),
+  ];
+  const sizes = pairs
+    .filter(({ target, value }) => isTensor(value) && !sameShape(target, value))
+    .map(({ name, target, value }) => `${name} has shape [${target.shape}], got [${value.shape}]`);
+  const problems = [...names, ...sizes];
+  if (problems.length > 0) {
+    const message = `${what}.loadStateDict: ${problems.join('; ')}`;
+    throw names.length > 0 ? new TypeError(message) : new ShapeError(message);
+  }
+  noGrad(() => {
+    for (const { target, value } of pairs) target.copy_(value);
+  });
+  return { missing, unexpected };
+}
+
+function sameShape(a: Tensor, b: Tensor): boolean {
+  const [one, other] = [a.shape, b.shape];
+  return one.length === other.length && one.every((size, i) => size === other[i]);
+}

@@ -1,0 +1,68 @@
+import { ConfigError } from '../errors.js';
+import type { Module } from '../nn/index.js';
+import { shown } from '../parameters.js';
+import { keep, noGrad, type Tensor, tidy } from '../tensor/index.js';
+import type { Framework } from './framework.js';
+
+/** Remembers the weights of the best epoch, the first one among equals. */
+export class BestEpoch implements Disposable {
+  readonly #model: Module;
+  readonly #name: string;
+  readonly #sign: 1 | -1;
+  #value = Number.NEGATIVE_INFINITY;
+  #epoch: number | undefined;
+  #weights = new Map<string, Tensor>();
+
+  private constructor(model: Module, name: string, mode: 'max' | 'min') {
+    this.#model = model;
+    this.#name = name;
+    this.#sign = mode === 'max' ? 1 : -1;
+  }
+
+  /**
+   * Null unless the framework asks for it.
+   * @throws ConfigError if the metric that decides is not measured
+   */
+  static of(framework: Framework, model: Module, hasValidation: boolean): BestEpoch | null {
+    if (!framework.useBestEpoch) return null;
+    const { name, mode } = framework.checkpointMetric;
+    const names = [...framework.metrics, ...(framework.loss ? ['loss'] : [])];
+    const prefixes = hasValidation ? ['train_', 'val_'] : ['train_'];
+    const logged = prefixes.flatMap((prefix) => names.map((own) => prefix + own));
+    if (logged.includes(name)) return new BestEpoch(model, name, mode);
+    const hint = hasValidation || !name.startsWith('val_') ? '' : ', since there is no validation set';
+    throw new ConfigError(
+      ['framework', 'params', 'checkpoint_metric', 'name'],
+      `one of ${logged.join(', ')}${hint}`,
+      shown(name),
+    );
+  }
+
+  /** The network as it is now becomes the best if its metric is better than before. */
+  offer(metrics: Readonly<Record<string, number>> & { readonly epoch: number }): void {
+    const value = this.#sign * (metrics[this.#name] ?? Number.NaN);
+    if (!(value > this.#value)) return;
+    this.dispose();
+    this.#value = value;
+    this.#epoch = metrics.epoch;
+    tidy(() => {
+      const state = Object.entries(this.#model.stateDict());
+      this.#weights = new Map(state.map(([name, own]) => [name, keep(noGrad(() => own.clone()))]));
+    });
+  }
+
+  /** Gives the network its best weights; returns their epoch, or undefined if no epoch was measured. */
+  restore(): number | undefined {
+    if (this.#epoch !== undefined) this.#model.loadStateDict(this.#weights);
+    return this.#epoch;
+  }
+
+  dispose(): void {
+    for (const own of this.#weights.values()) own.dispose();
+    this.#weights = new Map();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

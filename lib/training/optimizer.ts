@@ -1,0 +1,289 @@
+import { type ConfigPath, ShapeError } from '../errors.js';
+import { type ParameterTable, plainTable, resolveParameters } from '../parameters.js';
+import { emptyLike, full, isTensor, keep, noGrad, type Tensor, tidy } from '../tensor/index.js';
+import { argumentError } from '../tensor/operator.js';
+
+/** Parameters with hyperparameters of their own; what a group leaves out is the optimizer's. */
+export interface ParameterGroupOptions {
+  readonly params: Iterable<Tensor>;
+  readonly [hyperparameter: string]: unknown;
+}
+
+/** Hyperparameters that every optimizer has. */
+export interface CommonParameters {
+  lr: number;
+}
+
+/** A group as `paramGroups` has it: the hyperparameters in camelCase, which may be changed between steps. */
+export type ParameterGroup<H extends CommonParameters = CommonParameters> = H & {
+  readonly params: readonly Tensor[];
+  /** The rate that schedulers start from; set by the first one. */
+  initialLr?: number;
+};
+
+/** State of one parameter under PyTorch's names; numbers are step counts. */
+export type ParameterState = Record<string, Tensor | number>;
+
+/** Hyperparameters under PyTorch's names, and the group's parameters by their number. */
+export interface SavedGroup {
+  readonly params: readonly number[];
+  readonly [hyperparameter: string]: unknown;
+}
+
+/** PyTorch's layout: states by the parameters' numbers, counted through all groups. */
+export interface OptimizerStateDict {
+  readonly state: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
+  readonly param_groups: readonly SavedGroup[];
+}
+
+/** What single hyperparameters cannot tell; a method, so that an `Optimizer` may be any optimizer. */
+export interface Checker<H> {
+  /** @throws ConfigError with the place below `path` */
+  check(hyperparameters: H, path: ConfigPath): void;
+}
+
+/** Parameters and gradients of one dtype and device, which one fused operator updates. */
+export interface Bucket {
+  readonly params: Tensor[];
+  readonly grads: Tensor[];
+}
+
+/**
+ * Base class of optimizers. Parameters are given as tensors or as groups:
+ *
+ *     new SGD([{ params: net.features.parameters() }, { params: net.head.parameters(), lr: 0.1 }], { lr: 0.01 })
+ */
+export abstract class Optimizer<H extends CommonParameters = CommonParameters> implements Disposable {
+  readonly paramGroups: ParameterGroup<H>[] = [];
+  protected readonly state: Map<Tensor, ParameterState> = new Map();
+  readonly #table: ParameterTable;
+  readonly #check: Checker<H>['check'];
+  readonly #options: Readonly<Record<string, unknown>>;
+
+  /**
+   * @param table the hyperparameters of the class
+   * @param check what single hyperparameters cannot tell; throws ConfigError
+   */
+  protected constructor(
+    parameters: Iterable<Tensor> | Iterable<ParameterGroupOptions>,
+    options: object,
+    table: ParameterTable,
+    check: Checker<H>['check'] = () => {},
+  ) {
+    this.#table = table;
+    this.#check = check;
+    this.#options = byName(table, plainTable(options, []));
+    check(resolveParameters<H>(table, this.#options), []);
+    const given = listOf<Tensor | ParameterGroupOptions>(parameters, this.constructor.name, 'parameters');
+    if (given.length === 0) {
+      throw argumentError(this.constructor.name, 'parameters', 'at least one Tensor or group', given);
+    }
+    const groups = isTensor(given[0]) ? [{ params: given as Tensor[] }] : (given as ParameterGroupOptions[]);
+    for (const group of groups) this.addParamGroup(group);
+  }
+
+  /** One fused update of a bucket; runs without recording and inside a scope. */
+  protected abstract update(group: ParameterGroup<H>, bucket: Bucket): void;
+
+  /**
+   * Adds parameters, with hyperparameters of their own.
+   * @throws TypeError for what is no leaf Tensor, or is in a group already; ConfigError for hyperparameters
+   */
+  addParamGroup(group: ParameterGroupOptions): void {
+    const op = this.constructor.name;
+    const { params: given, ...own } = plainTable(group, []);
+    const params = listOf<Tensor>(given, op, 'params');
+    const known = new Set(this.paramGroups.flatMap((other) => other.params));
+    for (const parameter of params) {
+      if (!isTensor(parameter)) throw argumentError(op, 'params', 'Tensors', parameter);
+      if (!parameter.isLeaf) throw argumentError(op, 'params', 'leaf tensors', 'the result of an operator');
+      if (known.has(parameter)) throw argumentError(op, 'params', 'tensors without repetition', 'one twice');
+      requireDense(parameter, op);
+      known.add(parameter);
+    }
+    const merged = { ...this.#options, ...byName(this.#table, own) };
+    const hyperparameters = resolveParameters<H>(this.#table, merged);
+    this.#check(hyperparameters, []);
+    this.paramGroups.push({ ...hyperparameters, params });
+  }
+
+  /** Updates every parameter that has a gradient; the others stay as they are, their step counts too. */
+  step(): void {
+    noGrad(() =>
+      tidy(() => {
+        for (const group of this.paramGroups) {
+          for (const bucket of buckets(group.params)) this.update(group, bucket);
+        }
+      }),
+    );
+  }
+
+  /** Drops the gradients of all parameters. */
+  zeroGrad(): void {
+    for (const { params } of this.paramGroups) for (const parameter of params) parameter.grad = null;
+  }
+
+  /** States and hyperparameters in PyTorch's layout and names; tensors share the memory of the states. */
+  stateDict(): OptimizerStateDict {
+    const state: Record<string, Record<string, Tensor>> = {};
+    const groups: SavedGroup[] = [];
+    let number = 0;
+    for (const group of this.paramGroups) {
+      const saved: Record<string, unknown> = {};
+      for (const [name, { toml }] of Object.entries(this.#table)) saved[toml] = group[name as keyof H];
+      if (group.initialLr !== undefined) saved['initial_lr'] = group.initialLr;
+      groups.push({ ...saved, params: group.params.map((_, i) => number + i) });
+      for (const parameter of group.params) {
+        const own = this.state.get(parameter);
+        if (own) state[number] = Object.fromEntries(Object.entries(own).map(savedValue));
+        number += 1;
+      }
+    }
+    return { state, param_groups: groups };
+  }
+
+  /**
+   * Takes over states and hyperparameters, those that PyTorch saved too; tensors are copied. With an error nothing
+   * has changed.
+   * @throws ShapeError for other numbers of groups or parameters, or sizes; ConfigError for hyperparameters
+   */
+  loadStateDict(dict: OptimizerStateDict): void {
+    const op = `${this.constructor.name}.loadStateDict`;
+    const sizes = (groups: readonly { readonly params: readonly unknown[] }[]): string =>
+      `[${groups.map(({ params }) => params.length).join(', ')}]`;
+    if (sizes(dict.param_groups) !== sizes(this.paramGroups)) {
+      throw new ShapeError(
+        `${op}: expected groups of ${sizes(this.paramGroups)} parameters, got ${sizes(dict.param_groups)}`,
+      );
+    }
+    const hyperparameters = dict.param_groups.map((saved, i) => this.#restored(saved, i));
+    const states = new Map<Tensor, Readonly<Record<string, Tensor>>>();
+    dict.param_groups.forEach((saved, i) => {
+      saved.params.forEach((number, j) => {
+        const parameter = this.paramGroups[i]!.params[j]!;
+        const own = dict.state[number];
+        if (own === undefined) return;
+        requireState(own, parameter, `${op}: the state of parameter ${number}`);
+        states.set(parameter, own);
+      });
+    });
+    this.#dropStates();
+    for (const [parameter, own] of states) this.state.set(parameter, copiedState(own, parameter));
+    for (const [i, restored] of hyperparameters.entries()) Object.assign(this.paramGroups[i]!, restored);
+  }
+
+  #restored(saved: SavedGroup, index: number): H & { initialLr?: number } {
+    const { params: _, initial_lr: initialLr, ...rest } = saved;
+    const known = new Set(Object.values(this.#table).map(({ toml }) => toml));
+    const own = Object.entries(rest).filter(([name]) => known.has(name) || !unsaved.has(name));
+    const path = ['param_groups', index];
+    const restored = resolveParameters<H>(this.#table, Object.fromEntries(own), path);
+    this.#check(restored, path);
+    return typeof initialLr === 'number' ? { ...restored, initialLr } : restored;
+  }
+
+  #dropStates(): void {
+    for (const own of this.state.values()) {
+      for (const value of Object.values(own)) if (isTensor(value)) value.dispose();
+    }
+    this.state.clear();
+  }
+
+  /** Gives the memory of the states back; the parameters stay. */
+  dispose(): void {
+    this.#dropStates();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+// Hyperparameters of PyTorch that choose an implementation or repeat the class, and change no result.
+const unsaved: ReadonlySet<string> = new Set([
+  'foreach',
+  'fused',
+  'capturable',
+  'differentiable',
+  'decoupled_weight_decay',
+]);
+
+// Options with the camelCase names; unknown ones stay for the check to name.
+function byName(table: ParameterTable, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const names = new Map(Object.entries(table).map(([name, { toml }]) => [toml, name]));
+  const result: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(given)) {
+    const name = names.get(key) ?? key;
+    // Both spellings: left apart, so that the check sees them.
+    result[name in result ? key : name] = value;
+  }
+  return result;
+}
+
+function listOf<T>(values: unknown, op: string, argument: string): T[] {
+  const isList = typeof values === 'object' && values !== null && Symbol.iterator in values;
+  if (!isList || isTensor(values)) throw argumentError(op, argument, 'an iterable of Tensors', values);
+  return [...(values as Iterable<T>)];
+}
+
+function buckets(parameters: readonly Tensor[]): Iterable<Bucket> {
+  const found = new Map<string, Bucket>();
+  for (const parameter of parameters) {
+    const grad = parameter.grad;
+    if (grad === null) continue;
+    const key = `${parameter.dtype} ${parameter.device}`;
+    let bucket = found.get(key);
+    if (bucket === undefined) {
+      bucket = { params: [], grads: [] };
+      found.set(key, bucket);
+    }
+    bucket.params.push(parameter);
+    bucket.grads.push(inLayoutOf(parameter, grad));
+  }
+  return found.values();
+}
+
+// The fused operators of libtorch walk over the bare memory of parameter and gradient side by side. Backward gives
+// gradients in the parameter's layout; one that a user has assigned may have another.
+function inLayoutOf(parameter: Tensor, grad: Tensor): Tensor {
+  const [own, other] = [parameter.strides, grad.strides];
+  return own.every((stride, i) => stride === other[i]) ? grad : emptyLike(parameter).copy_(grad);
+}
+
+function requireDense(parameter: Tensor, op: string): void {
+  const { shape, strides } = parameter;
+  const order = shape.map((_, i) => i).filter((i) => shape[i] !== 1);
+  order.sort((a, b) => strides[a]! - strides[b]!);
+  let size = 1;
+  for (const i of order) {
+    if (strides[i] !== size && parameter.numel > 0) {
+      throw argumentError(op, 'params', 'tensors without gaps or overlaps in memory', `strides [${strides}]`);
+    }
+    size *= shape[i]!;
+  }
+}
+
+function savedValue([name, value]: [string, Tensor | number]): [string, Tensor] {
+  return [name, isTensor(value) ? value.detach() : full([], value)];
+}
+
+function requireState(own: Readonly<Record<string, Tensor>>, parameter: Tensor, what: string): void {
+  for (const [name, value] of Object.entries(own)) {
+    if (value === null || name === 'step') continue;
+    if (!isTensor(value)) throw argumentError(what, name, 'a Tensor', value);
+    if (String(value.shape) !== String(parameter.shape)) {
+      throw new ShapeError(`${what}: '${name}' has shape [${value.shape}], expected [${parameter.shape}]`);
+    }
+  }
+}
+
+function copiedState(own: Readonly<Record<string, Tensor | number>>, parameter: Tensor): ParameterState {
+  const result: ParameterState = {};
+  for (const [name, value] of Object.entries(own)) {
+    if (value === null) continue;
+    if (name === 'step') result[name] = isTensor(value) ? Number(value.item()) : value;
+    else
+      result[name] = noGrad(() => keep(emptyLike(parameter, { requiresGrad: false }).copy_(value as Tensor)));
+  }
+  return result;
+}

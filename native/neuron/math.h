@@ -1,0 +1,155 @@
+// The vocabulary of the neuron and surrogate headers: arithmetic and comparison operators, and the
+// functions below. R is a real number on the device and a whole vector register on the host; each
+// function has one definition for each. No C++ standard header: the file is compiled once for every
+// instruction set, and an inline library function would leak from one into another.
+#pragma once
+
+#if defined(__CUDACC__)
+#define SPIKENODE_INLINE __device__ __forceinline__
+#else
+#define SPIKENODE_INLINE inline __attribute__((always_inline))
+#endif
+
+// Names the inline namespace of everything that is compiled more than once.
+#if !defined(SPIKENODE_ISA)
+#define SPIKENODE_ISA host
+#endif
+
+namespace spikenode {
+inline namespace SPIKENODE_ISA {
+
+#if defined(__CUDACC__)
+
+template <class R, class T>
+SPIKENODE_INLINE R splat(T value) {
+  return value;
+}
+template <class R>
+SPIKENODE_INLINE R select(bool condition, R yes, R no) {
+  return condition ? yes : no;
+}
+template <class R>
+SPIKENODE_INLINE R exp_of_negative(R x) {
+  if constexpr (sizeof(R) == 4) {
+    return expf(x);
+  } else {
+    return ::exp(x);
+  }
+}
+template <class R>
+SPIKENODE_INLINE R atan_of(R x) {
+  if constexpr (sizeof(R) == 4) {
+    return atanf(x);
+  } else {
+    return ::atan(x);
+  }
+}
+
+#else
+
+#if defined(__AVX512F__)
+#define SPIKENODE_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define SPIKENODE_VECTOR_BYTES 32
+#else
+#define SPIKENODE_VECTOR_BYTES 16
+#endif
+
+typedef float Floats __attribute__((vector_size(SPIKENODE_VECTOR_BYTES)));
+typedef double Doubles __attribute__((vector_size(SPIKENODE_VECTOR_BYTES)));
+typedef int Ints __attribute__((vector_size(SPIKENODE_VECTOR_BYTES)));
+typedef long long Longs __attribute__((vector_size(SPIKENODE_VECTOR_BYTES)));
+
+template <class T>
+struct VectorOf;
+template <>
+struct VectorOf<float> {
+  using type = Floats;
+};
+template <>
+struct VectorOf<double> {
+  using type = Doubles;
+};
+template <class R>
+struct Element;
+template <>
+struct Element<Floats> {
+  using type = float;
+  using Bits = Ints;
+};
+template <>
+struct Element<Doubles> {
+  using type = double;
+  using Bits = Longs;
+};
+
+// Subtracting zero keeps -0 and costs nothing, where adding to zero would not.
+template <class R, class T>
+SPIKENODE_INLINE R splat(T value) {
+  return static_cast<typename Element<R>::type>(value) - R{};
+}
+template <class M, class R>
+SPIKENODE_INLINE R select(M mask, R yes, R no) {
+  return mask ? yes : no;
+}
+
+// Range reduction to |r| <= ln(2)/2 and a Taylor polynomial, without fused operations, so that every
+// instruction set gives the same bits. Below the clamp the result would be subnormal.
+template <class T>
+struct ExpConstants;
+template <>
+struct ExpConstants<float> {
+  static constexpr float clamp = -86.f, round = 12582912.f;
+  static constexpr float log2_e = 1.44269504f, ln2_high = .693359375f, ln2_low = -2.12194440e-4f;
+  static constexpr int mantissa = 23, degree = 7;
+};
+template <>
+struct ExpConstants<double> {
+  static constexpr double clamp = -707., round = 6755399441055744.;
+  static constexpr double log2_e = 1.4426950408889634, ln2_high = .693145751953125,
+                          ln2_low = 1.42860682030941723212e-6;
+  static constexpr int mantissa = 52, degree = 13;
+};
+static constexpr double inverse_factorials[] = {
+    1.,          1.,           1. / 2,        1. / 6,         1. / 24,         1. / 120,        1. / 720,
+    1. / 5040,   1. / 40320,   1. / 362880,   1. / 3628800,   1. / 39916800,   1. / 479001600,  1. / 6227020800};
+
+/// exp(x) for x <= 0, within 2 ulp where the result is normal.
+template <class R>
+SPIKENODE_INLINE R exp_of_negative(R x) {
+  using T = typename Element<R>::type;
+  using Bits = typename Element<R>::Bits;
+  using C = ExpConstants<T>;
+  x = select(x < C::clamp, splat<R>(C::clamp), x);
+  const R shifted = x * C::log2_e + C::round;  // the integer part now sits in the low bits
+  const R whole = shifted - C::round;
+  const R rest = (x - whole * C::ln2_high) - whole * C::ln2_low;
+  R sum = splat<R>(T(inverse_factorials[C::degree]));
+#pragma GCC unroll 16
+  for (int i = C::degree - 1; i >= 0; --i) sum = sum * rest + T(inverse_factorials[i]);
+  return (R)((Bits)sum + ((Bits)shifted << C::mantissa));
+}
+
+/// atan(x), lane by lane: only the smooth mode asks for it.
+template <class R>
+SPIKENODE_INLINE R atan_of(R x) {
+  using T = typename Element<R>::type;
+  for (unsigned i = 0; i < sizeof(R) / sizeof(T); ++i) {
+    if constexpr (sizeof(T) == 4) {
+      x[i] = __builtin_atanf(x[i]);
+    } else {
+      x[i] = __builtin_atan(x[i]);
+    }
+  }
+  return x;
+}
+
+#endif
+
+template <class R>
+SPIKENODE_INLINE R magnitude(R x) {
+  return select(x < R{}, -x, x);
+}
+
+}  // namespace SPIKENODE_ISA
+}  // namespace spikenode

@@ -1,0 +1,51 @@
+// Registers the operators of this library: one line for every neuron.
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include "cpu/launch.h"
+#include "ops/autograd.h"
+#include "ops/integrate_fire.h"
+#include "ops/lif.h"
+
+namespace spikenode {
+namespace {
+
+template <class Schema, const KernelFamily& kernels>
+struct OnCpu : Schema {
+  static void forward(const ForwardCall& call, const Tensor& like) {
+    cpu::forward(kernels, call, like.scalar_type() == at::kDouble);
+  }
+  static void backward(const BackwardCall& call, const Tensor& like) {
+    cpu::backward(kernels, call, like.scalar_type() == at::kDouble);
+  }
+};
+
+template <class Schema, const KernelFamily& kernels>
+void register_membrane(torch::Library& library) {
+  using Family = OnCpu<Schema, kernels>;
+  MembraneOperators<Family>::define(library);
+  MembraneOperators<Family>::implement(library, c10::DispatchKey::CPU);
+  // The shapes and layouts of the CPU; on meta tensors no kernel runs.
+  MembraneOperators<Family>::implement(library, c10::DispatchKey::Meta);
+  MembraneAutograd<Family>::implement(library);
+}
+
+bool registered = false;
+
+}  // namespace
+
+// A second copy in one process finds the schemas there and stays silent: an exception here would end
+// the process inside dlopen. The loader asks for the flag.
+TORCH_LIBRARY_FRAGMENT(spikenode, library) {
+  if (c10::Dispatcher::singleton().findSchema({"spikenode::_isa", ""}).has_value()) return;
+  library.def("_isa() -> str", [] { return std::string(cpu::isa()); });
+  register_membrane<IntegrateFireSchema, cpu::integrate_fire>(library);
+  register_membrane<LifSchema, cpu::lif>(library);
+  registered = true;
+}
+
+}  // namespace spikenode
+
+/// 1 if this copy of the library registered the operators, 0 if another had.
+extern "C" __attribute__((visibility("default"))) int spikenode_registered() {
+  return spikenode::registered ? 1 : 0;
+}

@@ -1,0 +1,316 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ConfigError } from '../../lib/errors.js';
+import { Linear, Parameter } from '../../lib/nn/index.js';
+import { memory, ones, type Tensor, tensor, tidy, zeros } from '../../lib/tensor/index.js';
+import {
+  Adam,
+  AdamW,
+  type Optimizer,
+  optimizers,
+  resolveOptimizer,
+  SGD,
+  schedulers,
+} from '../../lib/training/index.js';
+import { golden } from '../nn/helpers.js';
+import { largestDifference } from '../tensor/helpers.js';
+
+type Nested = number | readonly Nested[];
+
+interface OptimizerCase {
+  readonly type: 'optimizer';
+  readonly kind: string;
+  readonly params: Record<string, unknown>;
+  readonly init: readonly Nested[];
+  readonly grads: readonly (readonly Nested[])[];
+  readonly values: readonly (readonly Nested[])[];
+  readonly scheduler?: { readonly kind: string; readonly params: object };
+  readonly steps_per_epoch?: number;
+  readonly lr?: readonly number[];
+}
+
+const cases = golden<{ cases: (OptimizerCase | { type: 'scheduler' })[] }>('optimizers.json').cases.filter(
+  (entry) => entry.type === 'optimizer',
+);
+
+function flat(values: Nested): number[] {
+  return (Array.isArray(values) ? values : [values]).flat(9) as number[];
+}
+
+function leaf(values: Nested, dtype: 'float32' | 'float64' = 'float64'): Parameter {
+  return new Parameter(tensor(values as number[], { dtype }));
+}
+
+function numbers(x: Tensor): number[] {
+  return Array.from(x.toTypedArray() as Float64Array);
+}
+
+test('the golden table has the optimizers, with and without schedulers', () => {
+  assert.equal(cases.length, 18);
+  assert.equal(cases.filter(({ scheduler }) => scheduler).length, 3);
+});
+
+for (const [index, entry] of cases.entries()) {
+  const { kind, params, scheduler: schedule } = entry;
+  test(`golden ${index}: ${kind} ${JSON.stringify(params)} ${schedule?.kind ?? ''}`, () => {
+    const parameters = entry.init.map((values) => leaf(values));
+    const config = { kind, params, ...(schedule && { scheduler: schedule }) };
+    const { optimizer, scheduler } = resolveOptimizer(config as never, []).create(parameters);
+    for (const [step, grads] of entry.grads.entries()) {
+      if (entry.lr) assert.ok(Math.abs(optimizer.paramGroups[0]!.lr - entry.lr[step]!) < 1e-12);
+      for (const [i, parameter] of parameters.entries()) {
+        parameter.grad = tensor(grads[i] as number[], { dtype: 'float64' });
+      }
+      optimizer.step();
+      if (scheduler && (step + 1) % entry.steps_per_epoch! === 0) scheduler.step();
+      for (const [i, parameter] of parameters.entries()) {
+        const worst = largestDifference(numbers(parameter), flat(entry.values[step]![i]!));
+        assert.ok(worst < 1e-9, `step ${step}, tensor ${i}: ${worst}`);
+      }
+    }
+  });
+}
+
+test('a gradient in another memory layout than its parameter is applied element by element', () => {
+  for (const make of [SGD, Adam, AdamW]) {
+    const straight = leaf([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+    const turned = leaf([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+    straight.grad = tensor(
+      [
+        [0.1, 20, -3],
+        [-4, 0.5, 60],
+      ],
+      { dtype: 'float64' },
+    );
+    turned.grad = tensor(
+      [
+        [0.1, -4],
+        [20, 0.5],
+        [-3, 60],
+      ],
+      { dtype: 'float64' },
+    ).t();
+    assert.deepEqual(turned.grad?.strides, [1, 2]);
+    const optimizer = new make([straight, turned], { lr: 0.5 });
+    optimizer.step();
+    assert.deepEqual(numbers(turned), numbers(straight));
+    assert.notDeepEqual(numbers(turned), [1, 2, 3, 4, 5, 6]);
+  }
+});
+
+test('options come in either spelling; wrong ones are ConfigErrors with the place', () => {
+  const parameters = [leaf([1])];
+  const given = { weight_decay: 0.5, lr: 0.1 } as object;
+  assert.equal(new Adam(parameters, given).paramGroups[0]!.weightDecay, 0.5);
+  const path = (make: () => unknown): string => {
+    try {
+      make();
+    } catch (error) {
+      if (error instanceof ConfigError) return `${error.path.join('.')}: ${error.expected}`;
+      throw error;
+    }
+    return 'no error';
+  };
+  assert.equal(
+    path(() => new SGD(parameters, { lr: -1 })),
+    'lr: a number >= 0',
+  );
+  assert.equal(
+    path(() => new Adam(parameters, { betas: [0.9, 1] })),
+    'betas.1: a number >= 0 and < 1',
+  );
+  assert.match(
+    path(() => new Adam(parameters, { betas: [0.9] as never })),
+    /^betas: .*two numbers/,
+  );
+  assert.match(
+    path(() => new Adam(parameters, { momentum: 1 } as never)),
+    /^momentum: a known key/,
+  );
+  assert.match(
+    path(() => new SGD(parameters, { nesterov: true })),
+    /^momentum: a number > 0 with nesterov/,
+  );
+  const both = { weightDecay: 0.1, weight_decay: 0.1 };
+  assert.match(
+    path(() => new SGD(parameters, both as object)),
+    /one spelling/,
+  );
+  const check = (config: unknown): string => path(() => resolveOptimizer(config as never, ['optimizer']));
+  assert.match(check({ kind: 'Adm' }), /^optimizer\.kind: an optimizer kind.*nearest: Adam/);
+  assert.match(check({ kind: 'SGD', params: { nesterov: true } }), /^optimizer\.params\.momentum: /);
+  assert.match(
+    check({ kind: 'SGD', params: { momentum: 0.9, nesterov: true, dampening: 0.1 } }),
+    /^optimizer\.params\.dampening: 0 with/,
+  );
+  assert.match(check({ kind: 'SGD', schedule: {} }), /^optimizer\.schedule: .*nearest: scheduler/);
+  assert.equal(
+    check({ kind: 'SGD', scheduler: { kind: 'StepLR', params: {} } }),
+    'optimizer.scheduler.params.step_size: an integer >= 1',
+  );
+});
+
+test('the registries have the classes', () => {
+  assert.deepEqual(optimizers.names(), ['SGD', 'Adam', 'AdamW']);
+  assert.deepEqual(schedulers.names(), ['StepLR', 'MultiStepLR', 'CosineAnnealingLR']);
+});
+
+test('groups have hyperparameters of their own, in either spelling', () => {
+  const [a, b] = [leaf([1]), leaf([1])];
+  const optimizer = new SGD([{ params: [a] }, { params: [b], lr: 1, weight_decay: 0.5 }], {
+    lr: 0.25,
+    weightDecay: 0,
+  });
+  for (const parameter of [a, b]) parameter.grad = ones([1], { dtype: 'float64' });
+  optimizer.step();
+  assert.deepEqual([numbers(a), numbers(b)], [[0.75], [-0.5]]);
+  optimizer.addParamGroup({ params: [leaf([3])], momentum: 0.5 });
+  assert.deepEqual(
+    optimizer.paramGroups.map(({ lr, momentum }) => [lr, momentum]),
+    [
+      [0.25, 0],
+      [1, 0],
+      [0.25, 0.5],
+    ],
+  );
+  assert.throws(() => optimizer.addParamGroup({ params: [a] }), /without repetition/);
+});
+
+test('what is no list of leaf tensors is a TypeError', () => {
+  const wrong = (parameters: unknown, text: RegExp): void =>
+    assert.throws(() => new SGD(parameters as Iterable<Tensor>), { name: 'TypeError', message: text });
+  wrong([], /at least one Tensor/);
+  wrong(leaf([1]), /an iterable of Tensors/);
+  wrong(new Linear(2, 2), /an iterable of Tensors/);
+  wrong([leaf([1]).mul(2)], /leaf tensors/);
+  wrong([leaf([1]), 3], /must be Tensors/);
+  wrong([new Parameter(zeros([4, 4]).narrow(1, 0, 2))], /gaps/);
+  wrong([new Parameter(zeros([4, 1]).expand([4, 4]))], /gaps/);
+});
+
+test('transposed and channels-last parameters are updated in place', () => {
+  const weight = new Parameter(
+    tensor([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ]).t(),
+  );
+  weight.grad = tensor([
+    [1, 2, 3],
+    [4, 5, 6],
+  ]);
+  new SGD([weight], { lr: 1 }).step();
+  assert.deepEqual(weight.tolist(), [
+    [0, 1, 2],
+    [-2, -1, 0],
+  ]);
+});
+
+test('parameters without a gradient keep value and age; dtypes may be mixed', () => {
+  const [a, b, c] = [leaf([1]), leaf([1]), leaf([1], 'float32')];
+  const optimizer = new Adam([a, b, c], { lr: 0.1 });
+  a.grad = ones([1], { dtype: 'float64' });
+  c.grad = ones([1]);
+  optimizer.step();
+  optimizer.step();
+  b.grad = ones([1], { dtype: 'float64' });
+  optimizer.step();
+  // With a constant gradient every step of Adam is lr, whatever the age.
+  const [x, y, z] = [a, b, c].map((parameter) => numbers(parameter)[0] as number);
+  assert.ok(Math.abs(x! - 0.7) < 1e-7 && Math.abs(y! - 0.9) < 1e-7 && Math.abs(z! - 0.7) < 1e-6);
+  const ages = Object.values(optimizer.stateDict().state).map((own) => own['step']!.item());
+  assert.deepEqual(ages, [3, 1, 3]);
+  optimizer.zeroGrad();
+  assert.deepEqual([a.grad, b.grad, c.grad], [null, null, null]);
+});
+
+test('momentum that starts later than its neighbour starts with the bare gradient', () => {
+  const [a, b] = [leaf([0]), leaf([0])];
+  const optimizer = new SGD([a, b], { lr: 1, momentum: 0.5, dampening: 0.5 });
+  a.grad = tensor([1], { dtype: 'float64' });
+  optimizer.step();
+  b.grad = tensor([1], { dtype: 'float64' });
+  optimizer.step();
+  // b = g, then momentum * b + (1 - dampening) * g.
+  assert.deepEqual([numbers(a), numbers(b)], [[-2], [-1]]);
+});
+
+const gradients = [
+  [1, -2],
+  [0.5, 3],
+  [-1, 0.25],
+  [2, 2],
+];
+
+function advance(optimizer: Optimizer, parameter: Parameter, steps: readonly (readonly number[])[]): void {
+  for (const values of steps) {
+    parameter.grad = tensor([...values], { dtype: 'float64' });
+    optimizer.step();
+  }
+}
+
+test('a state dictionary has the names of PyTorch, and a run that goes on from it is the same', () => {
+  const kinds = [
+    { make: SGD, options: { momentum: 0.9 }, names: ['momentum_buffer'] },
+    { make: Adam, options: { amsgrad: true }, names: ['step', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq'] },
+    { make: AdamW, options: {}, names: ['step', 'exp_avg', 'exp_avg_sq'] },
+  ];
+  for (const { make, options, names } of kinds) {
+    const [whole, first] = [leaf([1, 2]), leaf([1, 2])];
+    advance(new make([whole], { ...options, lr: 0.1 }), whole, gradients);
+    const before = new make([first], { ...options, lr: 0.1 });
+    advance(before, first, gradients.slice(0, 2));
+    const saved = before.stateDict();
+    assert.deepEqual(Object.keys(saved.state['0']!), names);
+    assert.deepEqual(saved.param_groups[0]!.params, [0]);
+    assert.equal(saved.param_groups[0]!['weight_decay'], make === AdamW ? 0.01 : 0);
+
+    const second = new Parameter(first.detach().clone());
+    const after = new make([second], { ...options, lr: 7 });
+    // What PyTorch's own dictionaries have besides.
+    const torch = { ...saved.param_groups[0], foreach: null, fused: true, params: [0] };
+    after.loadStateDict({ ...saved, param_groups: [torch] });
+    before.dispose();
+    advance(after, second, gradients.slice(2));
+    assert.deepEqual(numbers(second), numbers(whole), make.name);
+  }
+});
+
+test('a state dictionary that does not fit changes nothing', () => {
+  const [a, b] = [leaf([1, 2]), leaf([1, 2, 3])];
+  const optimizer = new Adam([a], { lr: 0.1 });
+  advance(optimizer, a, gradients.slice(0, 1));
+  const other = new Adam([b], { lr: 0.5 });
+  assert.throws(() => other.loadStateDict(optimizer.stateDict()), { code: 'ERR_SPIKENODE_SHAPE' });
+  const groups = optimizer.stateDict().param_groups;
+  assert.throws(() => other.loadStateDict({ state: {}, param_groups: [...groups, ...groups] }), /groups of/);
+  assert.throws(
+    () => other.loadStateDict({ state: {}, param_groups: [{ ...groups[0]!, lr: 'fast' }] }),
+    (error: unknown) => error instanceof ConfigError && error.path.join('.') === 'param_groups.0.lr',
+  );
+  assert.equal(other.paramGroups[0]!.lr, 0.5);
+  assert.deepEqual(other.stateDict().state, {});
+});
+
+test('steps leave no tensors behind, and dispose gives the states back', () => {
+  const parameter = leaf([1, 2]);
+  parameter.grad = tidy(() => tensor([1, 1], { dtype: 'float64' }));
+  const before = memory().tensors;
+  for (const make of [SGD, Adam, AdamW]) {
+    const optimizer = new make([parameter], make === SGD ? { momentum: 0.9 } : {});
+    optimizer.step();
+    const stepped = memory().tensors;
+    assert.ok(stepped > before);
+    for (let i = 0; i < 100; i++) optimizer.step();
+    assert.equal(memory().tensors, stepped);
+    optimizer.dispose();
+    assert.equal(memory().tensors, before);
+  }
+});
