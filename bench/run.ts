@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { packageRoot } from '../lib/native/libtorch.js';
+import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
 import { benchBridge } from './bridge.js';
 
 const asked = process.argv.slice(2);
@@ -13,8 +13,10 @@ async function main(): Promise<void> {
     `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} processors, Node ${process.version}`,
   );
   if (wants('neurons')) {
-    const program = join(packageRoot(), 'build', 'Release', 'bench_neurons');
-    const result = spawnSync(program, [], { stdio: 'inherit' });
+    const folder = join(packageRoot(), 'build', 'Release');
+    const program = join(folder, 'bench_neurons');
+    const libraries = `${libtorchCandidates(folder)[0]?.folder ?? ''}/lib:${folder}`;
+    const result = spawnSync(program, [], { stdio: 'inherit', env: { ...process.env, LD_LIBRARY_PATH: libraries } });
     if (result.status !== 0) throw new Error(`bench_neurons ended with ${result.status ?? result.signal}`);
   }
   if (wants('bridge')) await benchBridge();

@@ -18,6 +18,10 @@ target_link_libraries(spikenode_addon PRIVATE spikenode_flags node_api libtorch 
 set_target_properties(spikenode_addon PROPERTIES OUTPUT_NAME spikenode PREFIX "" SUFFIX ".node")
 
 if(SPIKENODE_BENCH)
+  add_executable(bench_neurons "${CMAKE_SOURCE_DIR}/bench/neurons.cpp" native/node/allocator.cc)
+  target_link_libraries(bench_neurons PRIVATE spikenode_flags libtorch spikenode)
+  target_compile_options(bench_neurons PRIVATE -O3 -mavx2 -fno-tree-loop-distribute-patterns)
+  set_target_properties(bench_neurons PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_LIBRARY_OUTPUT_DIRECTORY}")
   add_library(bench_bridge MODULE "${CMAKE_SOURCE_DIR}/bench/bridge.cc")
   target_link_libraries(bench_bridge PRIVATE spikenode_flags node_api libtorch)
   set_target_properties(bench_bridge PROPERTIES PREFIX "" SUFFIX ".node")

@@ -55,13 +55,9 @@ function nativeBuild(libtorch) {
   say('building the native libraries (a few minutes the first time)');
   const options = [`--CDSPIKENODE_LIBTORCH=${libtorch}`, `--CDSPIKENODE_BENCH=${bench ? 'ON' : 'OFF'}`];
   const jobs = String(Math.max(1, Math.min(cpus().length, 8)));
-  run(process.execPath, [
-    join(root, 'node_modules/cmake-js/bin/cmake-js'),
-    'compile',
-    '--parallel',
-    jobs,
-    ...options,
-  ]);
+  const cmakeJs = join(root, 'node_modules/cmake-js/bin/cmake-js');
+  run(process.execPath, [cmakeJs, 'configure', ...options]);
+  run(process.execPath, [cmakeJs, 'build', '--parallel', jobs, ...options]);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, libtorch);
 }

@@ -1,0 +1,127 @@
+import { ConfigError } from '../errors.js';
+import { loadRun, readExperiment, runExperiment, shapesOf } from '../experiment/index.js';
+import type { Module } from '../nn/index.js';
+import { shown } from '../parameters.js';
+import type { SNN } from '../snn.js';
+import { isTensor, noGrad, Scope, zeros } from '../tensor/index.js';
+import { evaluate, frameworks, predict } from '../training/index.js';
+import { readSamples } from './samples.js';
+import type { LayerInfo, Task, WorkerEvent } from './task.js';
+
+type Send = (event: WorkerEvent) => void;
+type TaskOf<C extends Task['command']> = Extract<Task, { command: C }>;
+
+// The terminal shows no more steps than that a second.
+const stepInterval = 50;
+
+/** `spikenode train` */
+export async function train(task: TaskOf<'train'>, send: Send, signal: AbortSignal): Promise<void> {
+  const experiment = await readExperiment(task.file, task.overrides);
+  for (const text of experiment.notes) send({ event: 'note', text });
+  let last = 0;
+  await runExperiment(experiment, {
+    folder: task.folder,
+    signal,
+    report: (event) => {
+      if (event.event === 'step') {
+        const now = performance.now();
+        if (!task.steps || (now - last < stepInterval && event.step < event.steps)) return;
+        last = now;
+      }
+      send(event);
+    },
+  });
+}
+
+/** `spikenode evaluate` */
+export async function evaluateRun(task: TaskOf<'evaluate'>, send: Send, signal: AbortSignal): Promise<void> {
+  const { model, config, experiment } = await loadRun(task.run);
+  const data = await experiment.dataset.load();
+  const part = task.part as 'train' | 'valid' | 'test';
+  const samples = data[part];
+  if (!samples) {
+    const parts = (['train', 'valid', 'test'] as const).filter((name) => data[name]);
+    throw new ConfigError(['--part'], `a part of ${data.name}: one of ${parts.join(', ')}`, shown(part));
+  }
+  const metrics = await evaluate(model, samples, {
+    batchSize: config.model[0]!.batch_size,
+    prefix: part === 'valid' ? 'val_' : `${part}_`,
+    framework: config.learningframework,
+    signal,
+  });
+  send({ event: 'evaluation', part, metrics });
+}
+
+/** `spikenode predict` */
+export async function predictFile(task: TaskOf<'predict'>, send: Send, signal: AbortSignal): Promise<void> {
+  const { model, config, experiment } = await loadRun(task.run);
+  const { timeInData } = frameworks.find(config.learningframework.kind, ['learningframework', 'kind']);
+  const shape = timeInData ? model.inputShape : model.inputShape.slice(1);
+  const x = await readSamples(task.file, shape, experiment.scale);
+  const outputs = await predict(model, x, shape, {
+    batchSize: config.model[0]!.batch_size,
+    framework: config.learningframework,
+    signal,
+  });
+  const [classes = 0] = model.outputShape;
+  for (let start = 0; start < outputs.length; start += classes) {
+    const own = [...outputs.subarray(start, start + classes)];
+    const best = own.reduce((found, value, i) => (value > own[found]! ? i : found), 0);
+    send({ event: 'prediction', class: best, outputs: own });
+  }
+}
+
+/** `spikenode info` */
+export async function info(task: TaskOf<'info'>, send: Send): Promise<void> {
+  const experiment = await readExperiment(task.file, task.overrides);
+  for (const text of experiment.notes) send({ event: 'note', text });
+  const { learningframework } = experiment.config;
+  const data = await experiment.dataset.load();
+  for (const { config, ...model } of experiment.models) {
+    const network = model.build(shapesOf(experiment, { config, ...model }, data.train));
+    const Framework = frameworks.find(learningframework.kind, ['learningframework', 'kind']);
+    const layers = layersOf(network, () => {
+      new Framework(learningframework.params).forward(network, zeros([1, ...data.train.shape]));
+    });
+    send({
+      event: 'model',
+      name: config.name,
+      kind: config.kind,
+      timesteps: network.timesteps,
+      inputShape: network.inputShape,
+      outputShape: network.outputShape,
+      layers,
+      parameters: layers.reduce((sum, layer) => sum + layer.parameters, 0),
+    });
+  }
+}
+
+// The modules without parts, with the shapes that they give in `run`, and any module with parameters of its own.
+function layersOf(network: SNN, run: () => void): LayerInfo[] {
+  const shapes = new Map<Module, readonly number[]>();
+  const modules = [...network.namedModules()];
+  const hooks = modules.map(([, module]) =>
+    module.registerForwardHook((_, __, output) => {
+      if (isTensor(output)) shapes.set(module, output.shape);
+      return undefined;
+    }),
+  );
+  using scope = new Scope();
+  scope.run(() => noGrad(run));
+  for (const hook of hooks) hook.remove();
+  const layers: LayerInfo[] = [];
+  const counted = new Set<unknown>();
+  for (const [name, module] of modules) {
+    const children = new Set([...module.modules()].slice(1).flatMap((child) => [...child.parameters()]));
+    let parameters = 0;
+    for (const parameter of module.parameters()) {
+      if (children.has(parameter) || counted.has(parameter)) continue;
+      counted.add(parameter);
+      parameters += parameter.numel;
+    }
+    const isLeaf = [...module.children()].length === 0;
+    if (!isLeaf && parameters === 0) continue;
+    layers.push({ name, kind: module.constructor.name, shape: shapes.get(module) ?? null, parameters });
+  }
+  return layers;
+}
