@@ -16,7 +16,10 @@ async function main(): Promise<void> {
     const folder = join(packageRoot(), 'build', 'Release');
     const program = join(folder, 'bench_neurons');
     const libraries = `${libtorchCandidates(folder)[0]?.folder ?? ''}/lib:${folder}`;
-    const result = spawnSync(program, [], { stdio: 'inherit', env: { ...process.env, LD_LIBRARY_PATH: libraries } });
+    const result = spawnSync(program, [], {
+      stdio: 'inherit',
+      env: { ...process.env, LD_LIBRARY_PATH: libraries },
+    });
     if (result.status !== 0) throw new Error(`bench_neurons ended with ${result.status ?? result.signal}`);
   }
   if (wants('bridge')) await benchBridge();

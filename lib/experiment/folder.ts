@@ -89,7 +89,8 @@ export function writeConfig(
 }
 
 function relativeModule(folder: string, file: string): string {
-  return `./${relative(resolve(folder), file).split(sep).join('/')}`;
+  const path = relative(resolve(folder), file).split(sep).join('/');
+  return path.startsWith('../') ? path : `./${path}`;
 }
 
 /** Appends a line to a run's metrics. */

@@ -1,6 +1,6 @@
-// The CPU driver: the time loop, loads and stores, and blocks of neurons. It knows no neuron; a file
-// beside it instantiates it for each. Neurons are the inner loop, so that the memory streams are long;
-// a block's state stays in the second cache between two steps.
+// The CPU driver: the time loop, loads and stores, and blocks of neurons. It knows no neuron; a
+// file beside it instantiates it for each. Neurons are the inner loop, so that the memory streams
+// are long; a block's state stays in the second cache between two steps.
 #pragma once
 
 #include "cpu/kernels.h"
@@ -58,8 +58,8 @@ SPIKENODE_INLINE T* row(T* base, long t, long stride) {
 }
 
 template <class T, class Neuron, class Reset, class Spike>
-void forward_row(const Neuron& neuron, const Reset& reset, const Spike& spike, const T* x, long ahead,
-                 const T* v, T* s, T* v_next, T* h_out, long begin, long end) {
+void forward_row(const Neuron& neuron, const Reset& reset, const Spike& spike, const T* x,
+                 long ahead, const T* v, T* s, T* v_next, T* h_out, long begin, long end) {
   using V = Vector<T>;
   each_vector<T>(begin, end, [&](long i, long n) {
     __builtin_prefetch(x + i + ahead);
@@ -84,8 +84,9 @@ void forward_block(const ForwardCall& call, const Reset& reset, const Spike& spi
     // The state is read from the row written last: v_out, or the step before in the sequence.
     T* const v_next = v_seq == nullptr ? v_out : row(v_seq, t, call.neurons);
     const long ahead = t + 1 < call.steps ? call.x_stride : 0;
-    forward_row<T>(neuron, reset, spike, row(static_cast<const T*>(call.x), t, call.x_stride), ahead, v,
-                   row(s, t, call.neurons), v_next, row(h_seq, t, call.neurons), begin, end);
+    forward_row<T>(neuron, reset, spike, row(static_cast<const T*>(call.x), t, call.x_stride),
+                   ahead, v, row(s, t, call.neurons), v_next, row(h_seq, t, call.neurons), begin,
+                   end);
     v = v_next;
   }
   if (v != v_out) {
@@ -148,8 +149,9 @@ void backward_block(const BackwardCall& call, const Reset& reset, const Spike& s
         write(grad_v, i, n, read<T>(grad_v, i, n) + read(from, i, n));
       });
     }
-    backward_row<T>(neuron, reset, spike, surrogate, row(h, t, call.h_stride), t > 0 ? call.h_stride : 0,
-                    row(grad_s, t, call.grad_s_stride), t > 0 ? call.grad_s_stride : 0,
+    backward_row<T>(neuron, reset, spike, surrogate, row(h, t, call.h_stride),
+                    t > 0 ? call.h_stride : 0, row(grad_s, t, call.grad_s_stride),
+                    t > 0 ? call.grad_s_stride : 0,
                     row(static_cast<T*>(call.grad_x), t, call.neurons), grad_v, begin, end);
   }
 }

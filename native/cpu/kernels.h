@@ -6,8 +6,9 @@
 
 namespace spikenode {
 
-/// All tensors are [T, N] with neurons adjacent; `*_stride` is the distance of two steps in elements,
-/// 0 where a tensor is expanded in time, N for the outputs. Pointers are to float or double.
+/// All tensors are [T, N] with neurons adjacent; `*_stride` is the distance of two steps in
+/// elements, 0 where a tensor is expanded in time, N for the outputs. Pointers are to float or
+/// double.
 struct ForwardCall {
   NeuronParameters parameters;
   long steps, neurons;

@@ -10,16 +10,16 @@
 namespace spikenode {
 
 #if defined(SPIKENODE_X86)
-#define SPIKENODE_FAMILY(name)                          \
-  namespace baseline {                                  \
-  extern const Kernels name##_kernels;                  \
-  }                                                     \
-  namespace avx2 {                                      \
-  extern const Kernels name##_kernels;                  \
-  }                                                     \
-  namespace avx512 {                                    \
-  extern const Kernels name##_kernels;                  \
-  }                                                     \
+#define SPIKENODE_FAMILY(name)                                                      \
+  namespace baseline {                                                              \
+  extern const Kernels name##_kernels;                                              \
+  }                                                                                 \
+  namespace avx2 {                                                                  \
+  extern const Kernels name##_kernels;                                              \
+  }                                                                                 \
+  namespace avx512 {                                                                \
+  extern const Kernels name##_kernels;                                              \
+  }                                                                                 \
   const KernelFamily cpu::name = {&baseline::name##_kernels, &avx2::name##_kernels, \
                                   &avx512::name##_kernels};
 #else
@@ -58,7 +58,8 @@ Isa choose_isa() {
                   : name == "avx2"   ? Isa::avx2
                   : name == "avx512" ? Isa::avx512
                                      : Isa(-1);
-  TORCH_CHECK_VALUE(isa != Isa(-1), "SPIKENODE_ISA must be baseline, avx2 or avx512, got '", name, "'");
+  TORCH_CHECK_VALUE(isa != Isa(-1), "SPIKENODE_ISA must be baseline, avx2 or avx512, got '", name,
+                    "'");
   TORCH_CHECK(isa <= best, "SPIKENODE_ISA=", name, ": this machine or build does not have it");
   return isa;
 }

@@ -93,8 +93,8 @@ SPIKENODE_INLINE R select(M mask, R yes, R no) {
   return mask ? yes : no;
 }
 
-// Range reduction to |r| <= ln(2)/2 and a Taylor polynomial, without fused operations, so that every
-// instruction set gives the same bits. Below the clamp the result would be subnormal.
+// Range reduction to |r| <= ln(2)/2 and a Taylor polynomial, without fused operations, so that
+// every instruction set gives the same bits. Below the clamp the result would be subnormal.
 template <class T>
 struct ExpConstants;
 template <>
@@ -110,9 +110,20 @@ struct ExpConstants<double> {
                           ln2_low = 1.42860682030941723212e-6;
   static constexpr int mantissa = 52, degree = 13;
 };
-static constexpr double inverse_factorials[] = {
-    1.,          1.,           1. / 2,        1. / 6,         1. / 24,         1. / 120,        1. / 720,
-    1. / 5040,   1. / 40320,   1. / 362880,   1. / 3628800,   1. / 39916800,   1. / 479001600,  1. / 6227020800};
+static constexpr double inverse_factorials[] = {1.,
+                                                1.,
+                                                1. / 2,
+                                                1. / 6,
+                                                1. / 24,
+                                                1. / 120,
+                                                1. / 720,
+                                                1. / 5040,
+                                                1. / 40320,
+                                                1. / 362880,
+                                                1. / 3628800,
+                                                1. / 39916800,
+                                                1. / 479001600,
+                                                1. / 6227020800};
 
 /// exp(x) for x <= 0, within 2 ulp where the result is normal.
 template <class R>

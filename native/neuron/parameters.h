@@ -7,13 +7,13 @@
 namespace spikenode {
 
 struct NeuronParameters {
-  double tau = 2;            ///< membrane time constant in steps
-  double v_threshold = 1;    ///< fires where h - v_threshold >= 0
-  double v_reset = 0;        ///< hard reset to this; unused by a soft reset
-  bool hard_reset = true;    ///< else the threshold is subtracted
-  bool detach_reset = false; ///< no gradient through the spike into the reset
-  bool decay_input = true;   ///< the input decays with the membrane
-  bool spiking = true;       ///< else the spike is the surrogate's primitive (smooth mode)
+  double tau = 2;             ///< membrane time constant in steps
+  double v_threshold = 1;     ///< fires where h - v_threshold >= 0
+  double v_reset = 0;         ///< hard reset to this; unused by a soft reset
+  bool hard_reset = true;     ///< else the threshold is subtracted
+  bool detach_reset = false;  ///< no gradient through the spike into the reset
+  bool decay_input = true;    ///< the input decays with the membrane
+  bool spiking = true;        ///< else the spike is the surrogate's primitive (smooth mode)
   SurrogateKind surrogate = SurrogateKind::Sigmoid;
   double surrogate_parameters[2] = {4, 0};
 };

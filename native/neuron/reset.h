@@ -30,8 +30,8 @@ struct Reset {
     }
   }
 
-  /// Gradient at h: grad_s arrives at the spike, grad_v at the membrane after the reset, slope is the
-  /// surrogate's derivative at h - v_threshold.
+  /// Gradient at h: grad_s arrives at the spike, grad_v at the membrane after the reset, slope is
+  /// the surrogate's derivative at h - v_threshold.
   template <class R>
   SPIKENODE_INLINE R adjoint(R h, R s, R slope, R grad_s, R grad_v) const {
     if constexpr (hard) {

@@ -1,5 +1,5 @@
-// Surrogate gradients of the spike Θ(u), u = h - v_threshold. Each is one struct: its derivative, used
-// in backward, and its primitive, which is the spike itself in the smooth mode.
+// Surrogate gradients of the spike Θ(u), u = h - v_threshold. Each is one struct: its derivative,
+// used in backward, and its primitive, which is the spike itself in the smooth mode.
 #pragma once
 
 #include "neuron/math.h"

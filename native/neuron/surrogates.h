@@ -2,9 +2,9 @@
 #pragma once
 
 // X(name, number of parameters, first parameter's name and default, second's)
-#define SPIKENODE_SURROGATES(X)                  \
-  X(Sigmoid, 1, "alpha", 4., "", 0.)             \
-  X(ATan, 1, "alpha", 2., "", 0.)                \
+#define SPIKENODE_SURROGATES(X)      \
+  X(Sigmoid, 1, "alpha", 4., "", 0.) \
+  X(ATan, 1, "alpha", 2., "", 0.)    \
   X(PiecewiseQuadratic, 1, "alpha", 1., "", 0.)
 
 namespace spikenode {

@@ -26,8 +26,8 @@ constexpr size_t kHuge = size_t{2} << 20;
 constexpr size_t kLargestSmall = 256 << 10;
 constexpr size_t kLargest = size_t{1} << 46;
 
-// Size classes: multiples of 64 bytes up to 512, then eight for every power of two, so that at most an
-// eighth is lost and a slightly different batch finds the same blocks.
+// Size classes: multiples of 64 bytes up to 512, then eight for every power of two, so that at most
+// an eighth is lost and a slightly different batch finds the same blocks.
 struct SizeClass {
   size_t index, bytes;
 
@@ -67,7 +67,8 @@ class SpinLock {
 /// Memory from the system, aligned to 2 MB; null where there is none.
 void* map(size_t bytes) {
   const size_t padded = bytes + kHuge;
-  void* const base = mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const base =
+      mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) return nullptr;
   const uintptr_t begin = reinterpret_cast<uintptr_t>(base);
   const uintptr_t aligned = (begin + kHuge - 1) & ~(kHuge - 1);
@@ -155,7 +156,9 @@ class CachingAllocator final : public c10::Allocator {
     return {block, block, &release, c10::Device(c10::kCPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
-  void copy_data(void* to, const void* from, size_t n) const override { default_copy_data(to, from, n); }
+  void copy_data(void* to, const void* from, size_t n) const override {
+    default_copy_data(to, from, n);
+  }
 
   AllocatorStatistics statistics() const {
     const int64_t live = live_.load();
@@ -181,8 +184,9 @@ class CachingAllocator final : public c10::Allocator {
     if (n > kLargest) fail(n);
     const SizeClass size(n);
     void* const block = size.bytes <= kLargestSmall ? take_small(n, size) : take_large(n, size);
-    const int64_t live = live_.fetch_add(static_cast<int64_t>(size.bytes), std::memory_order_relaxed) +
-                         static_cast<int64_t>(size.bytes);
+    const int64_t live =
+        live_.fetch_add(static_cast<int64_t>(size.bytes), std::memory_order_relaxed) +
+        static_cast<int64_t>(size.bytes);
     int64_t peak = peak_.load(std::memory_order_relaxed);
     while (live > peak && !peak_.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
     }
@@ -226,7 +230,8 @@ class CachingAllocator final : public c10::Allocator {
   void* grow(size_t n, size_t bytes, const Get& get) {
     for (const bool emptied : {false, true}) {
       if (emptied) empty();
-      if (reserved_.fetch_add(static_cast<int64_t>(bytes)) + static_cast<int64_t>(bytes) <= limit_) {
+      if (reserved_.fetch_add(static_cast<int64_t>(bytes)) + static_cast<int64_t>(bytes) <=
+          limit_) {
         if (void* const block = get()) return block;
       }
       reserved_ -= static_cast<int64_t>(bytes);
@@ -235,8 +240,8 @@ class CachingAllocator final : public c10::Allocator {
   }
 
   [[noreturn]] void fail(size_t n) const {
-    TORCH_CHECK_WITH(OutOfMemoryError, false, "out of memory: ", n, " bytes asked for, ", live_.load(),
-                     " live, limit ", limit_, " (SPIKENODE_MEMORY_LIMIT)");
+    TORCH_CHECK_WITH(OutOfMemoryError, false, "out of memory: ", n, " bytes asked for, ",
+                     live_.load(), " live, limit ", limit_, " (SPIKENODE_MEMORY_LIMIT)");
     std::abort();  // not reached; the macro's branch is not known to the compiler
   }
 
@@ -285,11 +290,16 @@ int64_t parse_limit(std::string_view text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string_view suffix(end, text.data() + text.size() - end);
-  const int shift = suffix.empty() ? 0 : suffix == "K" ? 10 : suffix == "M" ? 20 : suffix == "G" ? 30 : -1;
-  TORCH_CHECK_VALUE(error == std::errc() && shift >= 0 && value > 0 &&
-                        value <= std::numeric_limits<int64_t>::max() >> std::max(shift, 0),
-                    "SPIKENODE_MEMORY_LIMIT must be a number of bytes, with K, M or G if wanted, got '",
-                    text, "'");
+  const int shift = suffix.empty()  ? 0
+                    : suffix == "K" ? 10
+                    : suffix == "M" ? 20
+                    : suffix == "G" ? 30
+                                    : -1;
+  TORCH_CHECK_VALUE(
+      error == std::errc() && shift >= 0 && value > 0 &&
+          value <= std::numeric_limits<int64_t>::max() >> std::max(shift, 0),
+      "SPIKENODE_MEMORY_LIMIT must be a number of bytes, with K, M or G if wanted, got '", text,
+      "'");
   return value << shift;
 }
 

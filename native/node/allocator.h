@@ -15,9 +15,9 @@ struct AllocatorStatistics {
 };
 
 /// Registers the allocator; further calls do nothing. SPIKENODE_ALLOCATOR=system leaves libtorch's
-/// own in place. The limit on live bytes is SPIKENODE_MEMORY_LIMIT (bytes, or with a suffix K, M, G),
-/// by default 90 % of the smaller of the cgroup's limit and the machine's memory.
-/// Throws c10::ValueError where one of the two variables is malformed.
+/// own in place. The limit on live bytes is SPIKENODE_MEMORY_LIMIT (bytes, or with a suffix K, M,
+/// G), by default 90 % of the smaller of the cgroup's limit and the machine's memory. Throws
+/// c10::ValueError where one of the two variables is malformed.
 void install_caching_allocator();
 AllocatorStatistics allocator_statistics();
 /// Gives cached blocks back to the system; live tensors are untouched.

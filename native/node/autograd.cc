@@ -11,12 +11,13 @@ namespace spikenode::node {
 namespace {
 
 at::Tensor tensor_argument(const Arguments& arguments, size_t index, const std::string& what) {
-  return arguments.instance->handles.tensor(get_integer(arguments.env, arguments[index], what), what);
+  return arguments.instance->handles.tensor(get_integer(arguments.env, arguments[index], what),
+                                            what);
 }
 
 const at::Tensor& self(const Arguments& arguments) {
-  return arguments.instance->handles.tensor(
-      get_integer(arguments.env, arguments[0], "the tensor"), "the tensor");
+  return arguments.instance->handles.tensor(get_integer(arguments.env, arguments[0], "the tensor"),
+                                            "the tensor");
 }
 
 struct Backward {

@@ -59,7 +59,8 @@ Failure current_failure(const std::string& where) {
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
     const bool memory = text.find("DefaultCPUAllocator") != std::string::npos;
-    return torch_failure(memory ? ErrorClass::kOutOfMemory : ErrorClass::kTorch, where, text.c_str());
+    return torch_failure(memory ? ErrorClass::kOutOfMemory : ErrorClass::kTorch, where,
+                         text.c_str());
   } catch (const std::bad_alloc&) {
     return {ErrorClass::kOutOfMemory, where + ": out of memory"};
   } catch (const std::exception& error) {
@@ -171,7 +172,8 @@ int64_t get_integer(napi_env env, napi_value value, const std::string& what) {
     check(env, napi_get_value_bigint_int64(env, value, &integer, &lossless));
     if (lossless) return integer;
   }
-  throw BridgeError(ErrorClass::kType, what + " must be a safe integer, got " + describe(env, value));
+  throw BridgeError(ErrorClass::kType,
+                    what + " must be a safe integer, got " + describe(env, value));
 }
 
 uint32_t get_length(napi_env env, napi_value array, const std::string& what) {

@@ -12,7 +12,8 @@ namespace spikenode::node {
 
 struct Instance;
 
-// The classes of lib/errors.ts (and JavaScript's own TypeError) by which a failure reaches the user.
+// The classes of lib/errors.ts (and JavaScript's own TypeError) by which a failure reaches the
+// user.
 enum class ErrorClass { kType, kDType, kShape, kDisposed, kOutOfMemory, kTorch, kCount };
 
 class BridgeError : public std::runtime_error {

@@ -14,12 +14,18 @@ struct Entry {
   c10::ScalarType dtype;
 };
 constexpr Entry kEntries[] = {
-    {"float32", c10::ScalarType::Float},          {"float64", c10::ScalarType::Double},
-    {"float16", c10::ScalarType::Half},           {"bfloat16", c10::ScalarType::BFloat16},
-    {"int64", c10::ScalarType::Long},             {"int32", c10::ScalarType::Int},
-    {"int16", c10::ScalarType::Short},            {"int8", c10::ScalarType::Char},
-    {"uint8", c10::ScalarType::Byte},             {"bool", c10::ScalarType::Bool},
-    {"complex64", c10::ScalarType::ComplexFloat}, {"complex128", c10::ScalarType::ComplexDouble},
+    {"float32", c10::ScalarType::Float},
+    {"float64", c10::ScalarType::Double},
+    {"float16", c10::ScalarType::Half},
+    {"bfloat16", c10::ScalarType::BFloat16},
+    {"int64", c10::ScalarType::Long},
+    {"int32", c10::ScalarType::Int},
+    {"int16", c10::ScalarType::Short},
+    {"int8", c10::ScalarType::Char},
+    {"uint8", c10::ScalarType::Byte},
+    {"bool", c10::ScalarType::Bool},
+    {"complex64", c10::ScalarType::ComplexFloat},
+    {"complex128", c10::ScalarType::ComplexDouble},
 };
 
 }  // namespace

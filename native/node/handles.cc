@@ -77,8 +77,7 @@ const at::Tensor* HandleTable::peek(int64_t handle) const noexcept {
   if ((handle >> kEnvironmentShift) != expected_high || index >= slots_.size()) return nullptr;
   const Slot& slot = slots_[index];
   const int64_t generation = (handle >> kGenerationShift) & kGenerationMask;
-  const bool live =
-      slot.used && slot.kind == HandleKind::kTensor && slot.generation == generation;
+  const bool live = slot.used && slot.kind == HandleKind::kTensor && slot.generation == generation;
   return live ? &slot.tensor : nullptr;
 }
 

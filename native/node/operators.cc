@@ -147,8 +147,7 @@ class Converter {
     }
     if (type == napi_null) {
       if (argument.optional) return IValue();
-      throw BridgeError(ErrorClass::kType,
-                        describe_argument(op_, argument) + " must not be null");
+      throw BridgeError(ErrorClass::kType, describe_argument(op_, argument) + " must not be null");
     }
     return convert_value(argument, value);
   }
@@ -282,8 +281,8 @@ napi_value convert_result(napi_env env, Instance& instance, IValue&& value) {
     return array_of(env, value.toDoubleVector(), [&](double v) { return to_js(env, v); });
   if (value.isScalar()) return scalar_result(env, value.toScalar());
   if (value.isDevice()) return to_js(env, value.toDevice().str());
-  throw BridgeError(ErrorClass::kType, "a result of kind " + value.tagKind() +
-                                           " has no JavaScript counterpart");
+  throw BridgeError(ErrorClass::kType,
+                    "a result of kind " + value.tagKind() + " has no JavaScript counterpart");
 }
 
 // A stack that is ours for the duration of one call.
@@ -334,13 +333,13 @@ napi_value call(napi_env env, napi_callback_info info) {
     double id = -1;
     if (arguments.count == 0 || napi_get_value_double(env, arguments[0], &id) != napi_ok ||
         !(id >= 0) || id >= static_cast<double>(instance->operators.size()))
-      throw BridgeError(ErrorClass::kType, "call: argument 'id' must be an operator of findOperator()");
+      throw BridgeError(ErrorClass::kType,
+                        "call: argument 'id' must be an operator of findOperator()");
     op = instance->operators[static_cast<size_t>(id)].get();
     if (arguments.count - 1 > op->arguments.size())
-      throw BridgeError(ErrorClass::kType, op->name + ": takes at most " +
-                                               std::to_string(op->arguments.size()) +
-                                               " arguments, got " +
-                                               std::to_string(arguments.count - 1));
+      throw BridgeError(ErrorClass::kType,
+                        op->name + ": takes at most " + std::to_string(op->arguments.size()) +
+                            " arguments, got " + std::to_string(arguments.count - 1));
     BorrowedStack borrowed(*instance);
     const Converter converter(arguments, *op);
     for (size_t i = 0; i < op->arguments.size(); ++i)

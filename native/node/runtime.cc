@@ -33,8 +33,7 @@ napi_value manual_seed(Arguments& arguments) {
 // createGenerator(device, seed)
 napi_value create_generator(Arguments& arguments) {
   const std::string what = "Generator: argument 'device'";
-  const c10::Device device =
-      device_from_name(get_string(arguments.env, arguments[0], what), what);
+  const c10::Device device = device_from_name(get_string(arguments.env, arguments[0], what), what);
   if (device.type() != c10::kCPU && device_count(device.type()) == 0)
     throw BridgeError(ErrorClass::kTorch, "Generator: no " + device.str() + " device is present");
   const at::Generator generator = device.type() == c10::kCPU
@@ -49,8 +48,8 @@ napi_value create_generator(Arguments& arguments) {
 at::Generator generator_argument(const Arguments& arguments, size_t index) {
   if (is_nullish(arguments.env, arguments[index])) return at::detail::getDefaultCPUGenerator();
   const std::string what = "the generator";
-  return arguments.instance->handles.generator(
-      get_integer(arguments.env, arguments[index], what), what);
+  return arguments.instance->handles.generator(get_integer(arguments.env, arguments[index], what),
+                                               what);
 }
 
 napi_value seed_generator(Arguments& arguments) {
@@ -70,8 +69,8 @@ napi_value generator_state(Arguments& arguments) {
 napi_value set_generator_state(Arguments& arguments) {
   at::Generator generator = generator_argument(arguments, 0);
   const std::string what = "setState: argument 'state'";
-  const at::Tensor state = arguments.instance->handles.tensor(
-      get_integer(arguments.env, arguments[1], what), what);
+  const at::Tensor state =
+      arguments.instance->handles.tensor(get_integer(arguments.env, arguments[1], what), what);
   std::lock_guard<std::mutex> lock(generator.mutex());
   generator.set_state(state);
   return undefined_value(arguments.env);
@@ -107,7 +106,8 @@ napi_value memory(Arguments& arguments) {
   napi_value result = nullptr;
   check(arguments.env, napi_create_array_with_length(arguments.env, std::size(values), &result));
   for (uint32_t i = 0; i < std::size(values); ++i)
-    check(arguments.env, napi_set_element(arguments.env, result, i, to_js(arguments.env, values[i])));
+    check(arguments.env,
+          napi_set_element(arguments.env, result, i, to_js(arguments.env, values[i])));
   return result;
 }
 

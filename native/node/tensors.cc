@@ -28,17 +28,16 @@ std::vector<int64_t> get_shape(const Arguments& arguments, napi_value value) {
   std::vector<int64_t> shape;
   int64_t elements = 1;
   for (uint32_t i = 0; i < rank; ++i) {
-    const int64_t size =
-        get_integer(arguments.env, get_element(arguments.env, value, i), what);
+    const int64_t size = get_integer(arguments.env, get_element(arguments.env, value, i), what);
     if (size < 0 || __builtin_mul_overflow(elements, size, &elements))
-      throw BridgeError(ErrorClass::kShape,
-                        what + " must have sizes >= 0 whose product fits 64 bits, got " +
-                            std::to_string(size));
+      throw BridgeError(
+          ErrorClass::kShape,
+          what + " must have sizes >= 0 whose product fits 64 bits, got " + std::to_string(size));
     shape.push_back(size);
   }
   if (rank > 64)
-    throw BridgeError(ErrorClass::kShape, what + " must have at most 64 dimensions, got " +
-                                              std::to_string(rank));
+    throw BridgeError(ErrorClass::kShape,
+                      what + " must have at most 64 dimensions, got " + std::to_string(rank));
   return shape;
 }
 
@@ -58,8 +57,8 @@ Bytes get_bytes(const Arguments& arguments, napi_value value) {
   Bytes bytes;
   size_t elements = 0;
   void* data = nullptr;
-  check(arguments.env, napi_get_typedarray_info(arguments.env, value, &type, &elements, &data,
-                                                nullptr, nullptr));
+  check(arguments.env,
+        napi_get_typedarray_info(arguments.env, value, &type, &elements, &data, nullptr, nullptr));
   if (static_cast<size_t>(type) >= std::size(kElementSize))
     throw BridgeError(ErrorClass::kType, "tensor: argument 'data' has an unknown element type");
   bytes.data = data;
@@ -172,7 +171,8 @@ void report_bytes(Instance& instance) {
 }
 
 napi_value dispose(Arguments& arguments) {
-  const bool dropped = arguments.instance->handles.drop(handle_argument(arguments, 0, "dispose: the handle"));
+  const bool dropped =
+      arguments.instance->handles.drop(handle_argument(arguments, 0, "dispose: the handle"));
   report_bytes(*arguments.instance);
   return to_js(arguments.env, dropped);
 }

@@ -59,8 +59,8 @@ void Worker::shut_down(void* data) {
 napi_value Worker::submit(std::unique_ptr<Job> job, Instance* instance) {
   if (done_ == nullptr) {
     napi_value name = to_js(env_, std::string("spikenode worker"));
-    check(env_, napi_create_threadsafe_function(env_, nullptr, nullptr, name, 0, 1, nullptr, nullptr,
-                                                this, settle, &done_));
+    check(env_, napi_create_threadsafe_function(env_, nullptr, nullptr, name, 0, 1, nullptr,
+                                                nullptr, this, settle, &done_));
     instance_ = instance;
     thread_ = std::thread([this] { loop(); });
     // Hooks run last-in-first-out: added after the function's own, ours joins the thread before the
@@ -125,8 +125,9 @@ void Worker::settle(napi_env env, napi_value, void* context, void* data) {
       job->failure = current_failure(job->name);
     }
   }
-  napi_reject_deferred(env, job->deferred,
-                       make_error(env, *worker->instance_, job->failure.error_class, job->failure.message));
+  napi_reject_deferred(
+      env, job->deferred,
+      make_error(env, *worker->instance_, job->failure.error_class, job->failure.message));
 }
 
 }  // namespace spikenode::node

@@ -35,9 +35,9 @@ class Worker {
 
   // Grad mode and thread count of the calling thread go along. Returns the promise.
   napi_value submit(std::unique_ptr<Job> job, Instance* instance);
-  // Waits until no worker of the process is inside libtorch, and lets none enter again. For the main
-  // thread's 'exit' event: an atexit handler would run after the destructors of what libtorch made
-  // lazily, on which a worker may still be computing.
+  // Waits until no worker of the process is inside libtorch, and lets none enter again. For the
+  // main thread's 'exit' event: an atexit handler would run after the destructors of what libtorch
+  // made lazily, on which a worker may still be computing.
   static void stop_all();
 
  private:

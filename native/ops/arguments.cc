@@ -7,7 +7,9 @@
 namespace spikenode {
 namespace {
 
-std::string dtype_name(const at::Tensor& tensor) { return std::string(c10::getDtypeNames(tensor.scalar_type()).first); }
+std::string dtype_name(const at::Tensor& tensor) {
+  return std::string(c10::getDtypeNames(tensor.scalar_type()).first);
+}
 
 struct SurrogateEntry {
   const char* name;
@@ -29,20 +31,21 @@ const SurrogateEntry& find_surrogate(const char* op, std::string_view name) {
     valid += valid.empty() ? "" : ", ";
     valid += entry.name;
   }
-  TORCH_CHECK_VALUE(false, op, ": argument 'surrogate' must be one of ", valid, ", got '", name, "'");
+  TORCH_CHECK_VALUE(false, op, ": argument 'surrogate' must be one of ", valid, ", got '", name,
+                    "'");
 }
 
 void set_surrogate(NeuronParameters& parameters, const char* op, std::string_view name,
                    at::ArrayRef<double> values) {
   const SurrogateEntry& entry = find_surrogate(op, name);
   parameters.surrogate = entry.kind;
-  TORCH_CHECK_VALUE(values.empty() || values.size() == entry.count,
-                    op, ": argument 'surrogate_params' must have ", entry.count, " value(s) for ", name,
+  TORCH_CHECK_VALUE(values.empty() || values.size() == entry.count, op,
+                    ": argument 'surrogate_params' must have ", entry.count, " value(s) for ", name,
                     " or none, got ", values.size());
   for (size_t i = 0; i < entry.count; ++i) {
     const double value = values.empty() ? entry.defaults[i] : values[i];
-    TORCH_CHECK_VALUE(std::isfinite(value) && value > 0, op, ": argument 'surrogate_params' (", name, ".",
-                      entry.names[i], ") must be a finite number above 0, got ", value);
+    TORCH_CHECK_VALUE(std::isfinite(value) && value > 0, op, ": argument 'surrogate_params' (",
+                      name, ".", entry.names[i], ") must be a finite number above 0, got ", value);
     parameters.surrogate_parameters[i] = value;
   }
 }
@@ -50,7 +53,8 @@ void set_surrogate(NeuronParameters& parameters, const char* op, std::string_vie
 }  // namespace
 
 void check_finite(const char* op, const char* argument, double value) {
-  TORCH_CHECK_VALUE(std::isfinite(value), op, ": argument '", argument, "' must be finite, got ", value);
+  TORCH_CHECK_VALUE(std::isfinite(value), op, ": argument '", argument, "' must be finite, got ",
+                    value);
 }
 
 void check_above_one(const char* op, const char* argument, double value) {
@@ -75,8 +79,8 @@ void check_sequence(const char* op, const at::Tensor& x_seq) {
   TORCH_CHECK_VALUE(x_seq.dim() >= 1, op, ": argument 'x_seq' must have shape [T, ...], got []");
   const at::ScalarType dtype = x_seq.scalar_type();
   TORCH_CHECK_TYPE(dtype == at::kFloat || dtype == at::kDouble, op,
-                   ": argument 'x_seq' must be of dtype float32 or float64, got ", dtype_name(x_seq),
-                   "; convert it with .to(dtype)");
+                   ": argument 'x_seq' must be of dtype float32 or float64, got ",
+                   dtype_name(x_seq), "; convert it with .to(dtype)");
 }
 
 void check_state(const char* op, const at::Tensor& x_seq, const at::Tensor& v) {
@@ -91,12 +95,12 @@ void check_state(const char* op, const at::Tensor& x_seq, const at::Tensor& v) {
 void check_gradient(const char* op, const char* argument, const at::Tensor& gradient,
                     at::IntArrayRef sizes, const at::Tensor& like) {
   if (!gradient.defined()) return;
-  TORCH_CHECK_VALUE(gradient.sizes() == sizes, op, ": argument '", argument, "' must have shape ", sizes,
-                    ", got ", gradient.sizes());
+  TORCH_CHECK_VALUE(gradient.sizes() == sizes, op, ": argument '", argument, "' must have shape ",
+                    sizes, ", got ", gradient.sizes());
   TORCH_CHECK_TYPE(gradient.scalar_type() == like.scalar_type(), op, ": argument '", argument,
                    "' must be of dtype ", dtype_name(like), ", got ", dtype_name(gradient));
-  TORCH_CHECK_VALUE(gradient.device() == like.device(), op, ": argument '", argument, "' must be on ",
-                    like.device(), ", got ", gradient.device());
+  TORCH_CHECK_VALUE(gradient.device() == like.device(), op, ": argument '", argument,
+                    "' must be on ", like.device(), ", got ", gradient.device());
 }
 
 }  // namespace spikenode

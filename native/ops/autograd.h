@@ -20,17 +20,19 @@ using NodePointer = decltype(torch::autograd::Edge::function);
 template <class N, class... Arguments>
 NodePointer make_node(Arguments&&... arguments) {
   if constexpr (std::is_same_v<NodePointer, std::shared_ptr<torch::autograd::Node>>) {
-    return NodePointer(new N(std::forward<Arguments>(arguments)...), [](N* node) { deleteNode(node); });
+    return NodePointer(new N(std::forward<Arguments>(arguments)...),
+                       [](N* node) { deleteNode(node); });
   } else {
     return c10::make_intrusive<N>(std::forward<Arguments>(arguments)...);
   }
 }
 
-/// What a graph must be like for the gradient to go into the saved membrane: not kept, not recorded,
-/// and the buffer in nobody else's hands (so neither is a tensor that went through saved-tensor hooks).
+/// What a graph must be like for the gradient to go into the saved membrane: not kept, not
+/// recorded, and the buffer in nobody else's hands (so neither is a tensor that went through
+/// saved-tensor hooks).
 bool may_overwrite(const Tensor& saved);
-/// Ties gradients of a recorded backward to the graph of the inputs, so that differentiating them is
-/// an error wherever it happens.
+/// Ties gradients of a recorded backward to the graph of the inputs, so that differentiating them
+/// is an error wherever it happens.
 void forbid_second_derivative(const char* op, const torch::autograd::edge_list& edges,
                               std::initializer_list<Tensor> gradients);
 
@@ -74,7 +76,9 @@ struct MembraneAutograd<Family, std::tuple<Own...>> {
           arguments(std::move(arguments)),
           h_seq(h, /*is_output=*/false) {}
 
-    std::string name() const override { return std::string("spikenode::") + Family::name + "Backward"; }
+    std::string name() const override {
+      return std::string("spikenode::") + Family::name + "Backward";
+    }
 
     void release_variables() override {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -84,10 +88,12 @@ struct MembraneAutograd<Family, std::tuple<Own...>> {
     torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
       std::lock_guard<std::mutex> lock(mutex_);
       Tensor h = h_seq.unpack();
-      const std::array<bool, 2> wanted{task_should_compute_output(0), task_should_compute_output(1)};
+      const std::array<bool, 2> wanted{task_should_compute_output(0),
+                                       task_should_compute_output(1)};
       const Tensor none;
       const Tensor& grad_v_seq = gradients.size() > 2 ? gradients[2] : none;
-      if (!gradients[0].defined() && !gradients[1].defined() && !grad_v_seq.defined()) return {none, none};
+      if (!gradients[0].defined() && !gradients[1].defined() && !grad_v_seq.defined())
+        return {none, none};
       auto [grad_x, grad_v] = sweep(h, gradients[0], gradients[1], grad_v_seq, wanted);
       if (at::GradMode::is_enabled()) {
         forbid_second_derivative(Family::name, next_edges(), {grad_x, grad_v});
@@ -99,8 +105,11 @@ struct MembraneAutograd<Family, std::tuple<Own...>> {
     std::tuple<Tensor, Tensor> sweep(Tensor& h, const Tensor& grad_s, const Tensor& grad_v,
                                      const Tensor& grad_v_seq, std::array<bool, 2> wanted) {
       static const auto plain = find<typename Operators::Backward>(Operators::backward_name(), "");
-      static const auto in_place = find<typename Operators::InPlace>(Operators::backward_name(), "inplace");
-      const auto optional = [](const Tensor& t) { return t.defined() ? std::optional<Tensor>(t) : std::nullopt; };
+      static const auto in_place =
+          find<typename Operators::InPlace>(Operators::backward_name(), "inplace");
+      const auto optional = [](const Tensor& t) {
+        return t.defined() ? std::optional<Tensor>(t) : std::nullopt;
+      };
       const bool overwrite = wanted[0] && !h_seq.has_hooks() && may_overwrite(h);
       at::AutoDispatchBelowADInplaceOrView below;
       return std::apply(
@@ -108,7 +117,8 @@ struct MembraneAutograd<Family, std::tuple<Own...>> {
             const auto call = [&](const auto& op) {
               return op.call(h, optional(grad_s), optional(grad_v), optional(grad_v_seq), values...,
                              arguments.v_threshold, arguments.v_reset, arguments.detach_reset,
-                             arguments.surrogate, arguments.surrogate_params, arguments.spiking, wanted);
+                             arguments.surrogate, arguments.surrogate_params, arguments.spiking,
+                             wanted);
             };
             return overwrite ? call(in_place) : call(plain);
           },
@@ -124,20 +134,21 @@ struct MembraneAutograd<Family, std::tuple<Own...>> {
     static const auto plain = find<typename Operators::Forward>(Family::name, "");
     static const auto train = find<typename Operators::Train>(Operators::train_name(), "");
     TORCH_CHECK_NOT_IMPLEMENTED(
-        !torch::autograd::isFwGradDefined(x_seq) && !torch::autograd::isFwGradDefined(v), Family::name,
-        ": forward-mode derivatives are not implemented");
+        !torch::autograd::isFwGradDefined(x_seq) && !torch::autograd::isFwGradDefined(v),
+        Family::name, ": forward-mode derivatives are not implemented");
     const auto call = [&](const auto& op) {
       at::AutoDispatchBelowADInplaceOrView below;
-      return op.call(x_seq, v, own..., v_threshold, v_reset, detach_reset, surrogate, surrogate_params,
-                     spiking, store_v_seq);
+      return op.call(x_seq, v, own..., v_threshold, v_reset, detach_reset, surrogate,
+                     surrogate_params, spiking, store_v_seq);
     };
-    if (!at::GradMode::is_enabled() || !(x_seq.requires_grad() || v.requires_grad())) return call(plain);
+    if (!at::GradMode::is_enabled() || !(x_seq.requires_grad() || v.requires_grad()))
+      return call(plain);
     auto [s_seq, v_out, v_seq, h_seq] = call(train);
-    const NodePointer node = make_node<Node>(
-        torch::autograd::collect_next_edges(x_seq, v), std::tuple<Own...>(own...),
-        MembraneArguments{v_threshold, v_reset, detach_reset, std::string(surrogate),
-                          surrogate_params.vec(), spiking},
-        h_seq);
+    const NodePointer node =
+        make_node<Node>(torch::autograd::collect_next_edges(x_seq, v), std::tuple<Own...>(own...),
+                        MembraneArguments{v_threshold, v_reset, detach_reset,
+                                          std::string(surrogate), surrogate_params.vec(), spiking},
+                        h_seq);
     torch::autograd::set_history(s_seq, node);
     torch::autograd::set_history(v_out, node);
     if (v_seq.defined()) torch::autograd::set_history(v_seq, node);

@@ -7,8 +7,8 @@
 
 namespace spikenode {
 
-/// What the operator `lif` has of its own: the membrane time constant in steps, and whether the input
-/// decays with the membrane.
+/// What the operator `lif` has of its own: the membrane time constant in steps, and whether the
+/// input decays with the membrane.
 struct LifSchema {
   static constexpr const char* name = "lif";
   static constexpr const char* schema = "float tau=2., bool decay_input=True, ";

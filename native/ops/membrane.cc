@@ -15,8 +15,9 @@ Rows gradient_rows(const Tensor& gradient, const StepLayout& layout, const Tenso
 
 }  // namespace
 
-ForwardResult membrane_forward(const char* op, const NeuronParameters& parameters, const Tensor& x_seq,
-                               const Tensor& v, bool store_v_seq, bool store_h_seq, ForwardRun run) {
+ForwardResult membrane_forward(const char* op, const NeuronParameters& parameters,
+                               const Tensor& x_seq, const Tensor& v, bool store_v_seq,
+                               bool store_h_seq, ForwardRun run) {
   check_sequence(op, x_seq);
   check_state(op, x_seq, v);
   const int64_t steps = x_seq.size(0);
@@ -31,16 +32,11 @@ ForwardResult membrane_forward(const char* op, const NeuronParameters& parameter
   }
   const Rows x = rows(x_seq, layout);
   const Tensor initial = state(v, layout);
-  const ForwardCall call{parameters,
-                         steps,
-                         layout.neurons,
-                         x.tensor.const_data_ptr(),
-                         x.stride,
-                         initial.const_data_ptr(),
-                         data(result.s_seq),
-                         data(result.v_out),
-                         data(result.v_seq),
-                         data(result.h_seq)};
+  const ForwardCall call{parameters,         steps,
+                         layout.neurons,     x.tensor.const_data_ptr(),
+                         x.stride,           initial.const_data_ptr(),
+                         data(result.s_seq), data(result.v_out),
+                         data(result.v_seq), data(result.h_seq)};
   run(call, x_seq);
   return result;
 }
@@ -62,22 +58,24 @@ std::tuple<Tensor, Tensor> membrane_backward(const char* op, const NeuronParamet
     gradients.v_out.defined() ? grad_v.copy_(gradients.v_out) : grad_v.zero_();
     if (steps > 0 && layout.neurons > 0) {
       const Rows h = rows(h_seq, layout);
-      TORCH_CHECK_VALUE(!in_place || (h.tensor.is_same(h_seq) && (steps == 1 || h.stride == layout.neurons)),
-                        op, ": argument 'h_seq' must be dense to be overwritten");
+      TORCH_CHECK_VALUE(
+          !in_place || (h.tensor.is_same(h_seq) && (steps == 1 || h.stride == layout.neurons)), op,
+          ": argument 'h_seq' must be dense to be overwritten");
       const Rows grad_s = gradient_rows(gradients.s_seq, layout, h_seq);
       Rows grad_v_seq{{}, 0};
       if (gradients.v_seq.defined()) grad_v_seq = rows(gradients.v_seq, layout);
-      const BackwardCall call{parameters,
-                              steps,
-                              layout.neurons,
-                              h.tensor.const_data_ptr(),
-                              h.stride,
-                              grad_s.tensor.const_data_ptr(),
-                              grad_s.stride,
-                              grad_v_seq.tensor.defined() ? grad_v_seq.tensor.const_data_ptr() : nullptr,
-                              grad_v_seq.stride,
-                              data(grad_x),
-                              data(grad_v)};
+      const BackwardCall call{
+          parameters,
+          steps,
+          layout.neurons,
+          h.tensor.const_data_ptr(),
+          h.stride,
+          grad_s.tensor.const_data_ptr(),
+          grad_s.stride,
+          grad_v_seq.tensor.defined() ? grad_v_seq.tensor.const_data_ptr() : nullptr,
+          grad_v_seq.stride,
+          data(grad_x),
+          data(grad_v)};
       run(call, h_seq);
     }
   }

@@ -33,8 +33,9 @@ struct Gradients {
 };
 
 /// Allocates the results and runs the kernel; on the meta device nothing runs.
-ForwardResult membrane_forward(const char* op, const NeuronParameters& parameters, const Tensor& x_seq,
-                               const Tensor& v, bool store_v_seq, bool store_h_seq, ForwardRun run);
+ForwardResult membrane_forward(const char* op, const NeuronParameters& parameters,
+                               const Tensor& x_seq, const Tensor& v, bool store_v_seq,
+                               bool store_h_seq, ForwardRun run);
 /// Gradients of x_seq and v, undefined where `wanted` says no. With `in_place` the first is written
 /// over h_seq, which must be dense.
 std::tuple<Tensor, Tensor> membrane_backward(const char* op, const NeuronParameters& parameters,
@@ -73,9 +74,11 @@ struct MembraneOperators<Family, std::tuple<Own...>> {
         "float v_threshold=1., float? v_reset=0., bool detach_reset=False, "
         "str surrogate=\"Sigmoid\", float[] surrogate_params=[], bool spiking=True";
     const std::string arguments = Family::schema + common;
-    const std::string inputs = "(Tensor x_seq, Tensor v, *, " + arguments + ", bool store_v_seq=False)";
-    const std::string gradients = "Tensor? grad_s_seq, Tensor? grad_v_out, Tensor? grad_v_seq, *, " +
-                                  arguments + ", bool[2] output_mask=[True, True])";
+    const std::string inputs =
+        "(Tensor x_seq, Tensor v, *, " + arguments + ", bool store_v_seq=False)";
+    const std::string gradients =
+        "Tensor? grad_s_seq, Tensor? grad_v_out, Tensor? grad_v_seq, *, " + arguments +
+        ", bool[2] output_mask=[True, True])";
     const std::string schemas[] = {
         Family::name + inputs + " -> (Tensor s_seq, Tensor v_out, Tensor v_seq)",
         train_name() + inputs + " -> (Tensor s_seq, Tensor v_out, Tensor v_seq, Tensor h_seq)",
@@ -99,54 +102,60 @@ struct MembraneOperators<Family, std::tuple<Own...>> {
                                      bool spiking) {
     NeuronParameters result;
     Family::set(result, Family::name, own...);
-    set_membrane(result, Family::name, v_threshold, v_reset, detach_reset, surrogate, params, spiking);
+    set_membrane(result, Family::name, v_threshold, v_reset, detach_reset, surrogate, params,
+                 spiking);
     return result;
   }
 
   static Three forward(const Tensor& x_seq, const Tensor& v, Own... own, double v_threshold,
                        std::optional<double> v_reset, bool detach_reset, std::string_view surrogate,
                        Doubles surrogate_params, bool spiking, bool store_v_seq) {
-    ForwardResult result = membrane_forward(
-        Family::name,
-        parameters(own..., v_threshold, v_reset, detach_reset, surrogate, surrogate_params, spiking),
-        x_seq, v, store_v_seq, false, &Family::forward);
+    ForwardResult result = membrane_forward(Family::name,
+                                            parameters(own..., v_threshold, v_reset, detach_reset,
+                                                       surrogate, surrogate_params, spiking),
+                                            x_seq, v, store_v_seq, false, &Family::forward);
     return {std::move(result.s_seq), std::move(result.v_out), std::move(result.v_seq)};
   }
 
   static Four train(const Tensor& x_seq, const Tensor& v, Own... own, double v_threshold,
                     std::optional<double> v_reset, bool detach_reset, std::string_view surrogate,
                     Doubles surrogate_params, bool spiking, bool store_v_seq) {
-    ForwardResult result = membrane_forward(
-        Family::name,
-        parameters(own..., v_threshold, v_reset, detach_reset, surrogate, surrogate_params, spiking),
-        x_seq, v, store_v_seq, true, &Family::forward);
+    ForwardResult result = membrane_forward(Family::name,
+                                            parameters(own..., v_threshold, v_reset, detach_reset,
+                                                       surrogate, surrogate_params, spiking),
+                                            x_seq, v, store_v_seq, true, &Family::forward);
     return {std::move(result.s_seq), std::move(result.v_out), std::move(result.v_seq),
             std::move(result.h_seq)};
   }
 
-  static Gradients gradients(const OptionalTensor& s, const OptionalTensor& v, const OptionalTensor& seq) {
+  static Gradients gradients(const OptionalTensor& s, const OptionalTensor& v,
+                             const OptionalTensor& seq) {
     return {s.value_or(Tensor()), v.value_or(Tensor()), seq.value_or(Tensor())};
   }
 
-  static Two backward(const Tensor& h_seq, const OptionalTensor& grad_s, const OptionalTensor& grad_v,
-                      const OptionalTensor& grad_v_seq, Own... own, double v_threshold,
-                      std::optional<double> v_reset, bool detach_reset, std::string_view surrogate,
-                      Doubles surrogate_params, bool spiking, std::array<bool, 2> output_mask) {
-    return membrane_backward(
-        Family::name,
-        parameters(own..., v_threshold, v_reset, detach_reset, surrogate, surrogate_params, spiking),
-        h_seq, gradients(grad_s, grad_v, grad_v_seq), output_mask, false, &Family::backward);
+  static Two backward(const Tensor& h_seq, const OptionalTensor& grad_s,
+                      const OptionalTensor& grad_v, const OptionalTensor& grad_v_seq, Own... own,
+                      double v_threshold, std::optional<double> v_reset, bool detach_reset,
+                      std::string_view surrogate, Doubles surrogate_params, bool spiking,
+                      std::array<bool, 2> output_mask) {
+    return membrane_backward(Family::name,
+                             parameters(own..., v_threshold, v_reset, detach_reset, surrogate,
+                                        surrogate_params, spiking),
+                             h_seq, gradients(grad_s, grad_v, grad_v_seq), output_mask, false,
+                             &Family::backward);
   }
 
   static Two in_place(Tensor& h_seq, const OptionalTensor& grad_s, const OptionalTensor& grad_v,
                       const OptionalTensor& grad_v_seq, Own... own, double v_threshold,
                       std::optional<double> v_reset, bool detach_reset, std::string_view surrogate,
                       Doubles surrogate_params, bool spiking, std::array<bool, 2> output_mask) {
-    TORCH_CHECK_VALUE(output_mask[0], Family::name, ": the in-place backward writes the gradient of x_seq");
-    return membrane_backward(
-        Family::name,
-        parameters(own..., v_threshold, v_reset, detach_reset, surrogate, surrogate_params, spiking),
-        h_seq, gradients(grad_s, grad_v, grad_v_seq), output_mask, true, &Family::backward);
+    TORCH_CHECK_VALUE(output_mask[0], Family::name,
+                      ": the in-place backward writes the gradient of x_seq");
+    return membrane_backward(Family::name,
+                             parameters(own..., v_threshold, v_reset, detach_reset, surrogate,
+                                        surrogate_params, spiking),
+                             h_seq, gradients(grad_s, grad_v, grad_v_seq), output_mask, true,
+                             &Family::backward);
   }
 };
 

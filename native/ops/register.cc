@@ -33,8 +33,8 @@ bool registered = false;
 
 }  // namespace
 
-// A second copy in one process finds the schemas there and stays silent: an exception here would end
-// the process inside dlopen. The loader asks for the flag.
+// A second copy in one process finds the schemas there and stays silent: an exception here would
+// end the process inside dlopen. The loader asks for the flag.
 TORCH_LIBRARY_FRAGMENT(spikenode, library) {
   if (c10::Dispatcher::singleton().findSchema({"spikenode::_isa", ""}).has_value()) return;
   library.def("_isa() -> str", [] { return std::string(cpu::isa()); });
