@@ -28,3 +28,36 @@ foreach(isa IN LISTS kernel_isas)
   target_compile_definitions(kernels_${isa} PRIVATE SPIKENODE_ISA=${isa})
   target_sources(spikenode PRIVATE $<TARGET_OBJECTS:kernels_${isa}>)
 endforeach()
+
+# The CUDA kernels, a library of their own: the rest links no CUDA library, so that one addon serves
+# machines with and without. The operators' glue is compiled in again, since libspikenode exports nothing.
+option(SPIKENODE_CUDA "build libspikenode_cuda; SPIKENODE_LIBTORCH must be a CUDA build" OFF)
+if(SPIKENODE_CUDA)
+  enable_language(CUDA)
+  foreach(name c10_cuda torch_cuda)
+    add_library(${name} SHARED IMPORTED)
+    set_target_properties(${name} PROPERTIES IMPORTED_LOCATION "${SPIKENODE_LIBTORCH}/lib/lib${name}.so")
+  endforeach()
+  add_library(spikenode_cuda SHARED
+    native/cuda/integrate_fire.cu
+    native/cuda/lif.cu
+    native/ops/arguments.cc
+    native/ops/layout.cc
+    native/ops/membrane.cc
+    native/ops/register_cuda.cc)
+  set_target_properties(spikenode_cuda PROPERTIES
+    CUDA_STANDARD 17 CUDA_ARCHITECTURES "80-real;90-real" CUDA_RUNTIME_LIBRARY Shared)
+  set(host_only $<COMPILE_LANGUAGE:CXX>)
+  target_include_directories(spikenode_cuda PRIVATE "${CMAKE_SOURCE_DIR}/native")
+  target_include_directories(spikenode_cuda SYSTEM PRIVATE
+    "${SPIKENODE_LIBTORCH}/include" ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  target_compile_definitions(spikenode_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:SPIKENODE_ISA=cuda_device>
+    $<${host_only}:C10_CUDA_NO_CMAKE_CONFIGURE_FILE>)
+  target_compile_options(spikenode_cuda PRIVATE
+    $<${host_only}:-Wall;-Wextra;-Werror>
+    $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false;-Werror=all-warnings;-Xcompiler=-Wall,-Werror>)
+  # torch_cuda's own dependencies are resolved when the loader opens them.
+  target_link_options(spikenode_cuda PRIVATE -Wl,-z,now -Wl,-z,nodelete -Wl,--no-as-needed
+    -Wl,--allow-shlib-undefined)
+  target_link_libraries(spikenode_cuda PRIVATE torch_cpu c10 c10_cuda torch_cuda)
+endif()

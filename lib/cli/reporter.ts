@@ -27,7 +27,7 @@ export function textReporter(bar: SingleBar | null): Reporter {
 export async function progressBar(): Promise<SingleBar> {
   // Loaded only where there is a terminal.
   const { default: progress } = await import('cli-progress');
-  const format = '  {bar} epoch {epoch}/{epochs}  loss {loss}  {remaining} s left';
+  const format = '  {bar} epoch {epoch}/{epochs}  loss {loss}  {eta_formatted} left';
   return new progress.SingleBar({ format, hideCursor: true, clearOnComplete: true, barsize: 30 });
 }
 

@@ -69,7 +69,7 @@ export async function runExperiment(experiment: Experiment, options: RunOptions 
   const results: RunResult[] = [];
   for (const run of plan) {
     if (options.signal?.aborted) break;
-    results.push(await runOne(experiment, data, run, makeRunFolder(root, run.name), options));
+    results.push(await runOne(experiment, data, run, root, options));
   }
   return results;
 }
@@ -112,16 +112,17 @@ async function runOne(
   experiment: Experiment,
   data: DataModel,
   { name, model, seed, weights }: Run,
-  folder: string,
+  root: string,
   options: RunOptions,
 ): Promise<RunResult> {
   const { config } = model;
   const shapes = shapesOf(experiment, model, data.train);
-  writeConfig(folder, experiment, { model: config, run: name.run, shapes });
+  const { run } = name;
   manualSeed(seed);
   const network = model.build(shapes);
   if (weights !== undefined) await readWeights(weights, network);
-  const { run } = name;
+  const folder = makeRunFolder(root, name);
+  writeConfig(folder, experiment, { model: config, run, shapes });
   options.report?.({ event: 'start', model: name.model, run, seed, folder, parameters: countOf(network) });
 
   const trained = config.train && config.epochs > 0;
