@@ -70,6 +70,8 @@ export interface OperatorSchema {
   readonly overload: string;
   readonly arguments: readonly SchemaArgument[];
   readonly returns: readonly SchemaArgument[];
+  /** Whether it was registered for autograd as such; libtorch's own operators are so for each backend instead. */
+  readonly autograd: boolean;
 }
 
 /** `type` is the real type (`ScalarType?`, `SymInt[]`); `size` that of a fixed-size list, else 0. */

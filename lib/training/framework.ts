@@ -46,7 +46,8 @@ interface FrameworkParameters {
 }
 
 function lossOf(value: unknown): Loss | null {
-  if (value === null) return null;
+  // TOML has no null: there `loss = false` says it.
+  if (value === null || value === false) return null;
   if (value === undefined) return lossOf('crossentropy');
   if (isLoss(value)) return value;
   const isName = typeof value === 'string';

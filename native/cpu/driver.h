@@ -12,6 +12,8 @@ namespace spikenode {
 inline namespace SPIKENODE_ISA {
 
 constexpr long block_bytes = 64 * 1024;
+// A result of this size has left the nearer caches before anyone reads it.
+constexpr long stream_bytes = 4L << 20;
 
 template <class T>
 using Vector = typename VectorOf<T>::type;
@@ -38,6 +40,32 @@ SPIKENODE_INLINE void write(T* to, long i, long count, Vector<T> value) {
   }
 }
 
+/// A store around the cache, for results that nobody reads soon; to is aligned to a vector.
+template <class T>
+SPIKENODE_INLINE void stream(T* to, Vector<T> value) {
+#if defined(__AVX512F__)
+  __builtin_ia32_movntps512(reinterpret_cast<float*>(to), (Floats)value);
+#elif defined(__AVX2__)
+  __builtin_ia32_movntps256(reinterpret_cast<float*>(to), (Floats)value);
+#elif defined(__SSE2__)
+  __builtin_ia32_movntps(reinterpret_cast<float*>(to), (Floats)value);
+#else
+  __builtin_memcpy(to, &value, sizeof value);
+#endif
+}
+
+/// Orders what was streamed before what other threads read.
+SPIKENODE_INLINE void finish_streams() {
+#if defined(__SSE2__)
+  __builtin_ia32_sfence();
+#endif
+}
+
+template <class T>
+SPIKENODE_INLINE bool is_aligned(const T* p) {
+  return reinterpret_cast<__UINTPTR_TYPE__>(p) % SPIKENODE_VECTOR_BYTES == 0;
+}
+
 /// Calls body(offset, count) for whole vectors (count 0), then for the rest.
 template <class T, class Body>
 SPIKENODE_INLINE void each_vector(long begin, long end, const Body& body) {
@@ -57,7 +85,7 @@ SPIKENODE_INLINE T* row(T* base, long t, long stride) {
   return base == nullptr ? nullptr : base + t * stride;
 }
 
-template <class T, class Neuron, class Reset, class Spike>
+template <bool streamed, class T, class Neuron, class Reset, class Spike>
 void forward_row(const Neuron& neuron, const Reset& reset, const Spike& spike, const T* x,
                  long ahead, const T* v, T* s, T* v_next, T* h_out, long begin, long end) {
   using V = Vector<T>;
@@ -65,8 +93,13 @@ void forward_row(const Neuron& neuron, const Reset& reset, const Spike& spike, c
     __builtin_prefetch(x + i + ahead);
     const V h = neuron.template charge<V>(read(x, i, n), read(v, i, n));
     const V fired = spike(h);
-    if (h_out != nullptr) write(h_out, i, n, h);
-    write(s, i, n, fired);
+    if constexpr (streamed) {
+      if (h_out != nullptr) stream<T>(h_out + i, h);
+      stream<T>(s + i, fired);
+    } else {
+      if (h_out != nullptr) write(h_out, i, n, h);
+      write(s, i, n, fired);
+    }
     write(v_next, i, n, reset.template apply<V>(h, fired));
   });
 }
@@ -80,15 +113,21 @@ void forward_block(const ForwardCall& call, const Reset& reset, const Spike& spi
   T* const v_seq = static_cast<T*>(call.v_seq);
   T* const h_seq = static_cast<T*>(call.h_seq);
   const T* v = static_cast<const T*>(call.v);
+  // Whole vectors only: then no row ends within one.
+  const bool streamed = call.steps * call.neurons * static_cast<long>(sizeof(T)) >= stream_bytes &&
+                        call.neurons % lanes<T> == 0 && begin % lanes<T> == 0 && is_aligned(s) &&
+                        is_aligned(h_seq);
   for (long t = 0; t < call.steps; ++t) {
     // The state is read from the row written last: v_out, or the step before in the sequence.
     T* const v_next = v_seq == nullptr ? v_out : row(v_seq, t, call.neurons);
     const long ahead = t + 1 < call.steps ? call.x_stride : 0;
-    forward_row<T>(neuron, reset, spike, row(static_cast<const T*>(call.x), t, call.x_stride),
-                   ahead, v, row(s, t, call.neurons), v_next, row(h_seq, t, call.neurons), begin,
-                   end);
+    const auto step = streamed ? &forward_row<true, T, Neuron, Reset, Spike>
+                               : &forward_row<false, T, Neuron, Reset, Spike>;
+    step(neuron, reset, spike, row(static_cast<const T*>(call.x), t, call.x_stride), ahead, v,
+         row(s, t, call.neurons), v_next, row(h_seq, t, call.neurons), begin, end);
     v = v_next;
   }
+  if (streamed) finish_streams();
   if (v != v_out) {
     each_vector<T>(begin, end, [&](long i, long n) { write(v_out, i, n, read(v, i, n)); });
   }
@@ -100,8 +139,10 @@ void forward_with_reset(const ForwardCall& call, long begin, long end) {
   const NeuronParameters& p = call.parameters;
   const Reset<T, hard> reset(p);
   const AnySurrogate<T> surrogate{p.surrogate, p.surrogate_parameters};
-  const auto spike = [&](V h) { return reset.template fire<V>(h); };
-  const auto smooth = [&](V h) { return surrogate.template primitive<V>(h - reset.threshold); };
+  const auto spike = [reset](V h) { return reset.template fire<V>(h); };
+  const auto smooth = [reset, surrogate](V h) {
+    return surrogate.template primitive<V>(h - reset.threshold);
+  };
   each_block<T>(begin, end, [&](long first, long last) {
     if (p.spiking) {
       forward_block<T, Neuron<T>>(call, reset, spike, first, last);
@@ -118,11 +159,11 @@ void forward(const ForwardCall& call, long begin, long end) {
 }
 
 template <class T, class Neuron, class Reset, class Spike, class Surrogate>
-void backward_row(const Neuron& neuron, const Reset& reset, const Spike& spike,
-                  const Surrogate& surrogate, const T* h_row, long h_ahead, const T* grad_s,
+void backward_row(const Neuron neuron, const Reset reset, const Spike spike,
+                  const Surrogate surrogate, const T* h_row, long h_ahead, const T* grad_s,
                   long grad_ahead, T* grad_x, T* grad_v, long begin, long end) {
   using V = Vector<T>;
-  each_vector<T>(begin, end, [&](long i, long n) {
+  each_vector<T>(begin, end, [=](long i, long n) {
     __builtin_prefetch(h_row + i - h_ahead);
     __builtin_prefetch(grad_s + i - grad_ahead);
     const V h = read(h_row, i, n);
@@ -161,7 +202,7 @@ void spiking_backward(const BackwardCall& call, long begin, long end) {
   using V = Vector<T>;
   const Reset<T, hard> reset(call.parameters);
   const Surrogate<T> surrogate(call.parameters.surrogate_parameters);
-  const auto spike = [&](V h) { return reset.template fire<V>(h); };
+  const auto spike = [reset](V h) { return reset.template fire<V>(h); };
   each_block<T>(begin, end, [&](long first, long last) {
     backward_block<T, Neuron<T>>(call, reset, spike, surrogate, first, last);
   });
@@ -173,7 +214,9 @@ void smooth_backward(const BackwardCall& call, long begin, long end) {
   const NeuronParameters& p = call.parameters;
   const Reset<T, hard> reset(p);
   const AnySurrogate<T> surrogate{p.surrogate, p.surrogate_parameters};
-  const auto smooth = [&](V h) { return surrogate.template primitive<V>(h - reset.threshold); };
+  const auto smooth = [reset, surrogate](V h) {
+    return surrogate.template primitive<V>(h - reset.threshold);
+  };
   each_block<T>(begin, end, [&](long first, long last) {
     backward_block<T, Neuron<T>>(call, reset, smooth, surrogate, first, last);
   });

@@ -412,6 +412,8 @@ napi_value schemas(Arguments& arguments) {
     const auto convert = [&](const c10::Argument& a) { return describe_argument(env, a); };
     set(env, entry, "arguments", array_of(env, schema.arguments(), convert));
     set(env, entry, "returns", array_of(env, schema.returns(), convert));
+    const bool autograd = handle->hasKernelForDispatchKey(c10::DispatchKey::Autograd);
+    set(env, entry, "autograd", to_js(env, autograd));
     check(env, napi_set_element(env, result, index++, entry));
   }
   return result;

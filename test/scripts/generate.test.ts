@@ -123,6 +123,7 @@ function schema(name: string, overload: string, signature: string, returns = 'Te
     overload,
     arguments: args,
     returns: [{ ...result, type: returns, alias: isInPlace ? 'write' : '' }],
+    autograd: false,
   };
 }
 
