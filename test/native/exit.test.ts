@@ -31,8 +31,9 @@ const cases: Case[] = [
     name: 'loads in a worker only, then in the main thread',
     script: `
       const worker = ${inWorker(`const x = t.ones([3]); parentPort.postMessage(x.sum().item());`)};
+      const exited = new Promise((resolve) => worker.once('exit', resolve));
       const value = await new Promise((resolve) => worker.once('message', resolve));
-      await new Promise((resolve) => worker.once('exit', resolve));
+      await exited;
       const t = await import('${library}');
       console.log(value, t.ones([4]).sum().item());`,
     code: 0,
