@@ -1,7 +1,7 @@
 /** What the generated operators are made of. */
 import { argumentError, Operator } from './operator.js';
 import { generatorHandle } from './random.js';
-import { fromHandle, handleOf, Tensor } from './tensor.js';
+import { fromHandle, handleOf, type Tensor } from './tensor.js';
 
 export { argumentError, handleOf, Operator };
 
@@ -33,16 +33,16 @@ export function wrapList(result: unknown): Tensor[] {
   return (result as number[]).map(fromHandle);
 }
 
+// A Generator or a Map in the place of options would otherwise pass for empty ones.
+function isPlainObject(value: unknown): value is object {
+  if (value === null || typeof value !== 'object') return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype;
+}
+
 /** @throws TypeError when options is no object or has a key that the operator does not know */
 export function checkOptions(options: unknown, allowed: readonly string[], op: string): void {
-  if (
-    options === null ||
-    typeof options !== 'object' ||
-    options instanceof Tensor ||
-    Array.isArray(options)
-  ) {
-    throw argumentError(op, 'options', 'an object', options);
-  }
+  if (!isPlainObject(options)) throw argumentError(op, 'options', 'an object', options);
   for (const key of Object.keys(options)) {
     if (!allowed.includes(key))
       throw argumentError(op, 'options', `an object with ${allowed.join(', ')}`, key);

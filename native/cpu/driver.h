@@ -12,8 +12,7 @@ namespace spikenode {
 inline namespace SPIKENODE_ISA {
 
 constexpr long block_bytes = 64 * 1024;
-// A result of this size has left the nearer caches before anyone reads it.
-constexpr long stream_bytes = 4L << 20;
+constexpr long lead_bytes = 4096;  // how far ahead of the arithmetic memory is asked for
 
 template <class T>
 using Vector = typename VectorOf<T>::type;
@@ -40,31 +39,53 @@ SPIKENODE_INLINE void write(T* to, long i, long count, Vector<T> value) {
   }
 }
 
-/// A store around the cache, for results that nobody reads soon; to is aligned to a vector.
+/// A store that leaves the line out of the caches and does not read it first. `to` must be aligned.
 template <class T>
-SPIKENODE_INLINE void stream(T* to, Vector<T> value) {
+SPIKENODE_INLINE void write_past_caches(T* to, Vector<T> value) {
 #if defined(__AVX512F__)
-  __builtin_ia32_movntps512(reinterpret_cast<float*>(to), (Floats)value);
+  if constexpr (sizeof(T) == 4) {
+    __builtin_ia32_movntps512(to, value);
+  } else {
+    __builtin_ia32_movntpd512(to, value);
+  }
 #elif defined(__AVX2__)
-  __builtin_ia32_movntps256(reinterpret_cast<float*>(to), (Floats)value);
+  if constexpr (sizeof(T) == 4) {
+    __builtin_ia32_movntps256(to, value);
+  } else {
+    __builtin_ia32_movntpd256(to, value);
+  }
 #elif defined(__SSE2__)
-  __builtin_ia32_movntps(reinterpret_cast<float*>(to), (Floats)value);
+  if constexpr (sizeof(T) == 4) {
+    __builtin_ia32_movntps(to, value);
+  } else {
+    __builtin_ia32_movntpd(to, value);
+  }
 #else
-  __builtin_memcpy(to, &value, sizeof value);
+  write<T>(to, 0, 0, value);
 #endif
 }
 
-/// Orders what was streamed before what other threads read.
-SPIKENODE_INLINE void finish_streams() {
-#if defined(__SSE2__)
-  __builtin_ia32_sfence();
-#endif
-}
-
+/// A row of results; those of a large call go past the caches where their rows are aligned.
 template <class T>
-SPIKENODE_INLINE bool is_aligned(const T* p) {
-  return reinterpret_cast<__UINTPTR_TYPE__>(p) % SPIKENODE_VECTOR_BYTES == 0;
-}
+struct Output {
+  T* row;
+  bool past_caches;
+
+  SPIKENODE_INLINE Output(T* base, long t, long stride, long begin, bool past_caches)
+      : row(base == nullptr ? nullptr : base + t * stride),
+        past_caches(past_caches && (unsigned long)(row + begin) % SPIKENODE_VECTOR_BYTES == 0) {}
+  // A store to a line that is not in the caches reads it first, so ask for it too.
+  SPIKENODE_INLINE void prefetch(long i) const {
+    if (!past_caches) __builtin_prefetch(row + i, 1);
+  }
+  SPIKENODE_INLINE void put(long i, long count, Vector<T> value) const {
+    if (past_caches && count == 0) {
+      write_past_caches(row + i, value);
+    } else {
+      write(row, i, count, value);
+    }
+  }
+};
 
 /// Calls body(offset, count) for whole vectors (count 0), then for the rest.
 template <class T, class Body>
@@ -74,163 +95,166 @@ SPIKENODE_INLINE void each_vector(long begin, long end, const Body& body) {
   if (i < end) body(i, end - i);
 }
 
+/// Calls body(offset, count, lead, next) where offset + lead is what will be needed soon: in the
+/// next row if `next`, else in this one.
+template <class T, class Body>
+SPIKENODE_INLINE void each_vector_ahead(long begin, long end, const Body& body) {
+  constexpr long lead = lead_bytes / sizeof(T);
+  const long last = end - begin > lead ? begin + (end - begin - lead) / lanes<T> * lanes<T> : begin;
+  each_vector<T>(begin, last, [&](long i, long n) { body(i, n, lead, false); });
+  each_vector<T>(last, end, [&](long i, long n) { body(i, n, begin - last, true); });
+}
+
 template <class T, class Body>
 SPIKENODE_INLINE void each_block(long begin, long end, const Body& body) {
   constexpr long size = block_bytes / sizeof(T);
   for (long i = begin; i < end; i += size) body(i, i + size < end ? i + size : end);
+#if defined(__SSE2__)
+  __builtin_ia32_sfence();  // stores past the caches are ordered by nothing else
+#endif
 }
 
-template <class T>
-SPIKENODE_INLINE T* row(T* base, long t, long stride) {
-  return base == nullptr ? nullptr : base + t * stride;
-}
-
-template <bool streamed, class T, class Neuron, class Reset, class Spike>
-void forward_row(const Neuron& neuron, const Reset& reset, const Spike& spike, const T* x,
-                 long ahead, const T* v, T* s, T* v_next, T* h_out, long begin, long end) {
+// The models go by value: behind a reference they would be read again after every store.
+template <class T, class Neuron, class Reset, class Spike>
+void forward_row(Neuron neuron, Reset reset, Spike spike, const T* x, long x_next, long out_next,
+                 const T* v, Output<T> s, Output<T> h_out, T* v_next, long begin, long end) {
   using V = Vector<T>;
-  each_vector<T>(begin, end, [&](long i, long n) {
-    __builtin_prefetch(x + i + ahead);
+  each_vector_ahead<T>(begin, end, [=](long i, long n, long lead, bool next) {
+    __builtin_prefetch(x + i + lead + (next ? x_next : 0));
+    s.prefetch(i + lead + (next ? out_next : 0));
+    if (h_out.row != nullptr) h_out.prefetch(i + lead + (next ? out_next : 0));
     const V h = neuron.template charge<V>(read(x, i, n), read(v, i, n));
     const V fired = spike(h);
-    if constexpr (streamed) {
-      if (h_out != nullptr) stream<T>(h_out + i, h);
-      stream<T>(s + i, fired);
-    } else {
-      if (h_out != nullptr) write(h_out, i, n, h);
-      write(s, i, n, fired);
-    }
+    if (h_out.row != nullptr) h_out.put(i, n, h);
+    s.put(i, n, fired);
     write(v_next, i, n, reset.template apply<V>(h, fired));
   });
 }
 
 template <class T, class Neuron, class Reset, class Spike>
 void forward_block(const ForwardCall& call, const Reset& reset, const Spike& spike, long begin,
-                   long end) {
+                   long end, bool past_caches) {
   const Neuron neuron(call.parameters);
   T* const s = static_cast<T*>(call.s);
   T* const v_out = static_cast<T*>(call.v_out);
   T* const v_seq = static_cast<T*>(call.v_seq);
   T* const h_seq = static_cast<T*>(call.h_seq);
   const T* v = static_cast<const T*>(call.v);
-  // Whole vectors only: then no row ends within one.
-  const bool streamed = call.steps * call.neurons * static_cast<long>(sizeof(T)) >= stream_bytes &&
-                        call.neurons % lanes<T> == 0 && begin % lanes<T> == 0 && is_aligned(s) &&
-                        is_aligned(h_seq);
   for (long t = 0; t < call.steps; ++t) {
     // The state is read from the row written last: v_out, or the step before in the sequence.
-    T* const v_next = v_seq == nullptr ? v_out : row(v_seq, t, call.neurons);
-    const long ahead = t + 1 < call.steps ? call.x_stride : 0;
-    const auto step = streamed ? &forward_row<true, T, Neuron, Reset, Spike>
-                               : &forward_row<false, T, Neuron, Reset, Spike>;
-    step(neuron, reset, spike, row(static_cast<const T*>(call.x), t, call.x_stride), ahead, v,
-         row(s, t, call.neurons), v_next, row(h_seq, t, call.neurons), begin, end);
+    T* const v_next = v_seq == nullptr ? v_out : v_seq + t * call.neurons;
+    const bool last = t + 1 == call.steps;
+    forward_row<T>(neuron, reset, spike, static_cast<const T*>(call.x) + t * call.x_stride,
+                   last ? 0 : call.x_stride, last ? 0 : call.neurons, v,
+                   Output<T>(s, t, call.neurons, begin, past_caches),
+                   Output<T>(h_seq, t, call.neurons, begin, past_caches), v_next, begin, end);
     v = v_next;
   }
-  if (streamed) finish_streams();
   if (v != v_out) {
     each_vector<T>(begin, end, [&](long i, long n) { write(v_out, i, n, read(v, i, n)); });
   }
 }
 
 template <class T, template <class> class Neuron, bool hard>
-void forward_with_reset(const ForwardCall& call, long begin, long end) {
+void forward_with_reset(const ForwardCall& call, long begin, long end, bool past_caches) {
   using V = Vector<T>;
   const NeuronParameters& p = call.parameters;
   const Reset<T, hard> reset(p);
   const AnySurrogate<T> surrogate{p.surrogate, p.surrogate_parameters};
   const auto spike = [reset](V h) { return reset.template fire<V>(h); };
-  const auto smooth = [reset, surrogate](V h) {
+  const auto smooth = [surrogate, reset](V h) {
     return surrogate.template primitive<V>(h - reset.threshold);
   };
   each_block<T>(begin, end, [&](long first, long last) {
     if (p.spiking) {
-      forward_block<T, Neuron<T>>(call, reset, spike, first, last);
+      forward_block<T, Neuron<T>>(call, reset, spike, first, last, past_caches);
     } else {
-      forward_block<T, Neuron<T>>(call, reset, smooth, first, last);
+      forward_block<T, Neuron<T>>(call, reset, smooth, first, last, past_caches);
     }
   });
 }
 
 template <class T, template <class> class Neuron>
-void forward(const ForwardCall& call, long begin, long end) {
-  call.parameters.hard_reset ? forward_with_reset<T, Neuron, true>(call, begin, end)
-                             : forward_with_reset<T, Neuron, false>(call, begin, end);
+void forward(const ForwardCall& call, long begin, long end, bool past_caches) {
+  call.parameters.hard_reset ? forward_with_reset<T, Neuron, true>(call, begin, end, past_caches)
+                             : forward_with_reset<T, Neuron, false>(call, begin, end, past_caches);
 }
 
 template <class T, class Neuron, class Reset, class Spike, class Surrogate>
-void backward_row(const Neuron neuron, const Reset reset, const Spike spike,
-                  const Surrogate surrogate, const T* h_row, long h_ahead, const T* grad_s,
-                  long grad_ahead, T* grad_x, T* grad_v, long begin, long end) {
+void backward_row(Neuron neuron, Reset reset, Spike spike, Surrogate surrogate, const T* h_row,
+                  long h_next, const T* grad_s, long grad_next, Output<T> grad_x, T* grad_v,
+                  long begin, long end) {
   using V = Vector<T>;
-  each_vector<T>(begin, end, [=](long i, long n) {
-    __builtin_prefetch(h_row + i - h_ahead);
-    __builtin_prefetch(grad_s + i - grad_ahead);
+  each_vector_ahead<T>(begin, end, [=](long i, long n, long lead, bool next) {
+    __builtin_prefetch(h_row + i + lead - (next ? h_next : 0));
+    __builtin_prefetch(grad_s + i + lead - (next ? grad_next : 0));
     const V h = read(h_row, i, n);
     const V slope = surrogate.template derivative<V>(h - reset.threshold);
     const V grad_h =
         reset.template adjoint<V>(h, spike(h), slope, read(grad_s, i, n), read<T>(grad_v, i, n));
-    if (grad_x != nullptr) write(grad_x, i, n, neuron.template grad_x<V>(grad_h));
+    if (grad_x.row != nullptr) grad_x.put(i, n, neuron.template grad_x<V>(grad_h));
     write(grad_v, i, n, neuron.template grad_v<V>(grad_h));
   });
 }
 
 template <class T, class Neuron, class Reset, class Spike, class Surrogate>
 void backward_block(const BackwardCall& call, const Reset& reset, const Spike& spike,
-                    const Surrogate& surrogate, long begin, long end) {
+                    const Surrogate& surrogate, long begin, long end, bool past_caches) {
   const Neuron neuron(call.parameters);
   const T* const h = static_cast<const T*>(call.h);
   const T* const grad_s = static_cast<const T*>(call.grad_s);
   const T* const grad_v_seq = static_cast<const T*>(call.grad_v_seq);
+  T* const grad_x = static_cast<T*>(call.grad_x);
   T* const grad_v = static_cast<T*>(call.grad_v);
   for (long t = call.steps - 1; t >= 0; --t) {
     if (grad_v_seq != nullptr) {
-      const T* const from = row(grad_v_seq, t, call.grad_v_seq_stride);
+      const T* const from = grad_v_seq + t * call.grad_v_seq_stride;
       each_vector<T>(begin, end, [&](long i, long n) {
         write(grad_v, i, n, read<T>(grad_v, i, n) + read(from, i, n));
       });
     }
-    backward_row<T>(neuron, reset, spike, surrogate, row(h, t, call.h_stride),
-                    t > 0 ? call.h_stride : 0, row(grad_s, t, call.grad_s_stride),
-                    t > 0 ? call.grad_s_stride : 0,
-                    row(static_cast<T*>(call.grad_x), t, call.neurons), grad_v, begin, end);
+    // A gradient over h lands in lines that are in the caches already.
+    backward_row<T>(
+        neuron, reset, spike, surrogate, h + t * call.h_stride, t > 0 ? call.h_stride : 0,
+        grad_s + t * call.grad_s_stride, t > 0 ? call.grad_s_stride : 0,
+        Output<T>(grad_x, t, call.neurons, begin, past_caches && grad_x != h), grad_v, begin, end);
   }
 }
 
 template <class T, template <class> class Neuron, template <class> class Surrogate, bool hard>
-void spiking_backward(const BackwardCall& call, long begin, long end) {
+void spiking_backward(const BackwardCall& call, long begin, long end, bool past_caches) {
   using V = Vector<T>;
   const Reset<T, hard> reset(call.parameters);
   const Surrogate<T> surrogate(call.parameters.surrogate_parameters);
   const auto spike = [reset](V h) { return reset.template fire<V>(h); };
   each_block<T>(begin, end, [&](long first, long last) {
-    backward_block<T, Neuron<T>>(call, reset, spike, surrogate, first, last);
+    backward_block<T, Neuron<T>>(call, reset, spike, surrogate, first, last, past_caches);
   });
 }
 
 template <class T, template <class> class Neuron, bool hard>
-void smooth_backward(const BackwardCall& call, long begin, long end) {
+void smooth_backward(const BackwardCall& call, long begin, long end, bool past_caches) {
   using V = Vector<T>;
   const NeuronParameters& p = call.parameters;
   const Reset<T, hard> reset(p);
   const AnySurrogate<T> surrogate{p.surrogate, p.surrogate_parameters};
-  const auto smooth = [reset, surrogate](V h) {
+  const auto smooth = [surrogate, reset](V h) {
     return surrogate.template primitive<V>(h - reset.threshold);
   };
   each_block<T>(begin, end, [&](long first, long last) {
-    backward_block<T, Neuron<T>>(call, reset, smooth, surrogate, first, last);
+    backward_block<T, Neuron<T>>(call, reset, smooth, surrogate, first, last, past_caches);
   });
 }
 
 template <class T, template <class> class Neuron, template <class> class Surrogate>
-void backward(const BackwardCall& call, long begin, long end) {
+void backward(const BackwardCall& call, long begin, long end, bool past_caches) {
   const bool hard = call.parameters.hard_reset;
   if (call.parameters.spiking) {
-    hard ? spiking_backward<T, Neuron, Surrogate, true>(call, begin, end)
-         : spiking_backward<T, Neuron, Surrogate, false>(call, begin, end);
+    hard ? spiking_backward<T, Neuron, Surrogate, true>(call, begin, end, past_caches)
+         : spiking_backward<T, Neuron, Surrogate, false>(call, begin, end, past_caches);
   } else {
-    hard ? smooth_backward<T, Neuron, true>(call, begin, end)
-         : smooth_backward<T, Neuron, false>(call, begin, end);
+    hard ? smooth_backward<T, Neuron, true>(call, begin, end, past_caches)
+         : smooth_backward<T, Neuron, false>(call, begin, end, past_caches);
   }
 }
 

@@ -35,10 +35,11 @@ struct BackwardCall {
 };
 
 /// One neuron model on one instruction set; the index is 0 for float, 1 for double. Neurons
-/// [begin, end) are processed for all steps.
+/// [begin, end) are processed for all steps; `past_caches` says that the results are larger than
+/// the caches.
 struct Kernels {
-  void (*forward[2])(const ForwardCall&, long begin, long end);
-  void (*backward[2][surrogate_count])(const BackwardCall&, long begin, long end);
+  void (*forward[2])(const ForwardCall&, long begin, long end, bool past_caches);
+  void (*backward[2][surrogate_count])(const BackwardCall&, long begin, long end, bool past_caches);
 };
 
 struct KernelFamily {

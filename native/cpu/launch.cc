@@ -80,15 +80,21 @@ const Kernels& kernels(const KernelFamily& family) {
   }
 }
 
+/// Results above this size go past the caches: they leave the near ones before anyone reads them. A
+/// constant, because a virtual machine may report the host's caches as its own.
+constexpr long large_result = 4L << 20;
+
 /// One neuron's whole time stays on one thread; the pieces start at cache lines.
 template <class Call>
-void spread(void (*kernel)(const Call&, long, long), const Call& call, long element_size) {
+void spread(void (*kernel)(const Call&, long, long, bool), const Call& call, long element_size,
+            long written) {
   constexpr long work_per_thread = 32 * 1024;
   const long line = 64 / element_size;
   const long lines = (call.neurons + line - 1) / line;
   const long grain = std::max(1L, work_per_thread / line / std::max(call.steps, 1L));
+  const bool past_caches = call.steps * call.neurons * written * element_size > large_result;
   at::parallel_for(0, lines, grain, [&](int64_t begin, int64_t end) {
-    kernel(call, begin * line, std::min(call.neurons, end * line));
+    kernel(call, begin * line, std::min(call.neurons, end * line), past_caches);
   });
 }
 
@@ -100,12 +106,14 @@ const char* isa() {
 }
 
 void forward(const KernelFamily& family, const ForwardCall& call, bool is_double) {
-  spread(kernels(family).forward[is_double], call, is_double ? 8 : 4);
+  spread(kernels(family).forward[is_double], call, is_double ? 8 : 4,
+         1 + (call.h_seq != nullptr) + (call.v_seq != nullptr));
 }
 
 void backward(const KernelFamily& family, const BackwardCall& call, bool is_double) {
   const int surrogate = static_cast<int>(call.parameters.surrogate);
-  spread(kernels(family).backward[is_double][surrogate], call, is_double ? 8 : 4);
+  spread(kernels(family).backward[is_double][surrogate], call, is_double ? 8 : 4,
+         call.grad_x != nullptr);
 }
 
 }  // namespace cpu

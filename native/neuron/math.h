@@ -29,6 +29,10 @@ SPIKENODE_INLINE R select(bool condition, R yes, R no) {
   return condition ? yes : no;
 }
 template <class R>
+SPIKENODE_INLINE R magnitude(R x) {
+  return x < 0 ? -x : x;
+}
+template <class R>
 SPIKENODE_INLINE R exp_of_negative(R x) {
   if constexpr (sizeof(R) == 4) {
     return expf(x);
@@ -93,6 +97,12 @@ SPIKENODE_INLINE R select(M mask, R yes, R no) {
   return mask ? yes : no;
 }
 
+template <class R>
+SPIKENODE_INLINE R magnitude(R x) {
+  using Bits = typename Element<R>::Bits;
+  return (R)((Bits)x & ~(Bits)splat<R>(-0.));
+}
+
 // Range reduction to |r| <= ln(2)/2 and a Taylor polynomial, without fused operations, so that
 // every instruction set gives the same bits. Below the clamp the result would be subnormal.
 template <class T>
@@ -101,29 +111,18 @@ template <>
 struct ExpConstants<float> {
   static constexpr float clamp = -86.f, round = 12582912.f;
   static constexpr float log2_e = 1.44269504f, ln2_high = .693359375f, ln2_low = -2.12194440e-4f;
-  static constexpr int mantissa = 23, degree = 7;
+  static constexpr int mantissa = 23, degree = 6;
 };
 template <>
 struct ExpConstants<double> {
   static constexpr double clamp = -707., round = 6755399441055744.;
   static constexpr double log2_e = 1.4426950408889634, ln2_high = .693145751953125,
                           ln2_low = 1.42860682030941723212e-6;
-  static constexpr int mantissa = 52, degree = 13;
+  static constexpr int mantissa = 52, degree = 12;
 };
-static constexpr double inverse_factorials[] = {1.,
-                                                1.,
-                                                1. / 2,
-                                                1. / 6,
-                                                1. / 24,
-                                                1. / 120,
-                                                1. / 720,
-                                                1. / 5040,
-                                                1. / 40320,
-                                                1. / 362880,
-                                                1. / 3628800,
-                                                1. / 39916800,
-                                                1. / 479001600,
-                                                1. / 6227020800};
+static constexpr double inverse_factorials[] = {
+    1.,        1.,         1. / 2,      1. / 6,       1. / 24,       1. / 120,      1. / 720,
+    1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600};
 
 /// exp(x) for x <= 0, within 2 ulp where the result is normal.
 template <class R>
@@ -135,9 +134,16 @@ SPIKENODE_INLINE R exp_of_negative(R x) {
   const R shifted = x * C::log2_e + C::round;  // the integer part now sits in the low bits
   const R whole = shifted - C::round;
   const R rest = (x - whole * C::ln2_high) - whole * C::ln2_low;
-  R sum = splat<R>(T(inverse_factorials[C::degree]));
+  // Even and odd powers apart: two short chains of dependent operations instead of a long one.
+  const R square = rest * rest;
+  R even = splat<R>(T(inverse_factorials[C::degree]));
+  R odd = splat<R>(T(inverse_factorials[C::degree - 1]));
 #pragma GCC unroll 16
-  for (int i = C::degree - 1; i >= 0; --i) sum = sum * rest + T(inverse_factorials[i]);
+  for (int i = C::degree - 2; i > 0; i -= 2) {
+    even = even * square + T(inverse_factorials[i]);
+    odd = odd * square + T(inverse_factorials[i - 1]);
+  }
+  const R sum = (even * square + T(1)) + odd * rest;
   return (R)((Bits)sum + ((Bits)shifted << C::mantissa));
 }
 
@@ -156,11 +162,6 @@ SPIKENODE_INLINE R atan_of(R x) {
 }
 
 #endif
-
-template <class R>
-SPIKENODE_INLINE R magnitude(R x) {
-  return select(x < R{}, -x, x);
-}
 
 }  // namespace SPIKENODE_ISA
 }  // namespace spikenode

@@ -59,6 +59,10 @@ Failure current_failure(const std::string& where) {
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
     const bool memory = text.find("DefaultCPUAllocator") != std::string::npos;
+    // libtorch has no class of its own for this one: zeros([-1]).
+    if (text.find("negative dimension") != std::string::npos ||
+        text.find("must be non-negative") != std::string::npos)
+      return torch_failure(ErrorClass::kShape, where, text.c_str());
     return torch_failure(memory ? ErrorClass::kOutOfMemory : ErrorClass::kTorch, where,
                          text.c_str());
   } catch (const std::bad_alloc&) {

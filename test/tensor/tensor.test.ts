@@ -213,6 +213,8 @@ test('errors are typed, name operator and argument, and carry no backtrace', () 
     },
   );
   assert.throws(() => zeros([NaN]), TypeError);
+  assert.throws(() => zeros([-1]), ShapeError);
+  assert.throws(() => zeros([1], new Map() as never), TypeError);
   assert.throws(() => zeros([1], { dtype: 'float99' as never }), TypeError);
   assert.throws(() => zeros([1], { nonsense: 1 } as never), TypeError);
   assert.throws(() => {
