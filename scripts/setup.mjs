@@ -12,7 +12,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const nativeOnly = process.argv.includes('--native');
 const bench = process.argv.includes('--bench');
 
-export function say(text) {
+function say(text) {
   process.stderr.write(`setup: ${text}\n`);
 }
 

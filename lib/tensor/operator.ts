@@ -22,7 +22,7 @@ export function addon(): Addon {
 }
 
 /** A plain `TypeError` with the stable code that docs/errors.md lists for wrong arguments. */
-function codedTypeError(message: string): TypeError {
+export function codedTypeError(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: 'ERR_SPIKENODE_TYPE' });
 }
 

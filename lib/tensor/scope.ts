@@ -1,5 +1,5 @@
 import type { Addon } from '../native/addon.js';
-import { addon, argumentError } from './operator.js';
+import { addon, argumentError, codedTypeError } from './operator.js';
 import { handleOf, isKept, type Tensor } from './tensor.js';
 
 let current: Scope | null = null;
@@ -18,7 +18,7 @@ export class Scope implements Disposable {
 
   /** Calls fn with this scope as the owner of new tensors; returns what fn returns. */
   run<R>(fn: () => R): R {
-    if (this.#disposed) throw new TypeError('Scope.run: the scope has been disposed');
+    if (this.#disposed) throw codedTypeError('Scope.run: the scope has been disposed');
     const outer = current;
     current = this;
     try {
@@ -71,7 +71,7 @@ export function refuseThenable<R>(result: R, what: string): R {
     typeof (result as { then?: unknown }).then === 'function'
   ) {
     (result as unknown as Promise<unknown>).then(undefined, () => {});
-    throw new TypeError(`${what}: the function must be synchronous, but it returned a promise`);
+    throw codedTypeError(`${what}: the function must be synchronous, but it returned a promise`);
   }
   return result;
 }

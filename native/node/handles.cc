@@ -119,23 +119,20 @@ bool HandleTable::drop(int64_t handle) {
   return true;
 }
 
-int64_t HandleTable::track(int64_t handle) {
-  if (find(handle, HandleKind::kTensor, "track: the handle") == nullptr) return 0;
+void HandleTable::track(int64_t handle) {
+  if (find(handle, HandleKind::kTensor, "track: the handle") == nullptr) return;
   Slot& slot = slots_[handle & kIndexMask];
-  if (slot.tracked != 0 || !slot.tensor.has_storage()) return 0;
+  if (slot.tracked != 0 || !slot.tensor.has_storage()) return;
   // A view costs nothing of its own; whoever shares a storage with it is counted already.
   slot.tracked = slot.tensor.is_view() ? 0 : static_cast<int64_t>(slot.tensor.storage().nbytes());
   tracked_bytes_ += slot.tracked;
-  return slot.tracked;
 }
 
-int64_t HandleTable::untrack(int64_t handle) {
-  if (find(handle, HandleKind::kTensor, "untrack: the handle") == nullptr) return 0;
+void HandleTable::untrack(int64_t handle) {
+  if (find(handle, HandleKind::kTensor, "untrack: the handle") == nullptr) return;
   Slot& slot = slots_[handle & kIndexMask];
-  const int64_t bytes = slot.tracked;
-  tracked_bytes_ -= bytes;
+  tracked_bytes_ -= slot.tracked;
   slot.tracked = 0;
-  return bytes;
 }
 
 }  // namespace spikenode::node

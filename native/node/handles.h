@@ -31,9 +31,8 @@ class HandleTable {
   // False when it was gone already.
   bool drop(int64_t handle);
   // Marks a tensor that no scope owns; its bytes count as tracked until it is dropped.
-  // Returns the change in tracked bytes.
-  int64_t track(int64_t handle);
-  int64_t untrack(int64_t handle);
+  void track(int64_t handle);
+  void untrack(int64_t handle);
 
   int64_t live() const { return live_; }
   int64_t tracked_bytes() const { return tracked_bytes_; }
