@@ -27,7 +27,10 @@ export type { KindConfig } from './kind.js';
 export { CrossEntropy, type Loss, type LossClass, losses, MeanSquaredError } from './loss.js';
 export { ConfusionMatrix, type MetricName, metric, metricNames } from './metrics.js';
 export {
+  type Bucket,
+  type CommonParameters,
   type ImplementationOptions,
+  type InitialState,
   type Optimized,
   Optimizer,
   type OptimizerStateDict,
