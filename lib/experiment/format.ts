@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ConfigError, type ConfigPath } from '../errors.js';
-import { checkValue, flag, integer, KeyError, list, plainTable, shown, text } from '../parameters.js';
+import { checkValue, flag, integer, KeyError, list, oneOf, plainTable, shown, text } from '../parameters.js';
 import { isTable, merged, type Table, valueAt } from './table.js';
 
 /** A component of an experiment: the name of its class and what that takes, under the established names. */
@@ -9,8 +9,13 @@ export interface ComponentConfig {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
+export interface SchedulerSection extends ComponentConfig {
+  /** Whether the rate changes after each epoch, which is the default, or after each update of the weights. */
+  readonly interval?: 'epoch' | 'step' | undefined;
+}
+
 export interface OptimizerSection extends ComponentConfig {
-  readonly scheduler?: ComponentConfig | undefined;
+  readonly scheduler?: SchedulerSection | undefined;
 }
 
 export interface BenchSection {
@@ -54,6 +59,7 @@ export interface ExperimentConfig {
 
 const params = z.record(z.string(), z.unknown()).default({});
 const component = z.strictObject({ kind: text(), params });
+const interval = oneOf(['epoch', 'step']).optional();
 const fileName = text()
   .regex(/^(?!\.{1,2}$)[^/\\\0]*$/)
   .describe('a name that can be part of a file name, without / and \\');
@@ -77,7 +83,9 @@ const modelEntries = {
   train: flag().default(true),
   evaluate: flag().default(true),
   disabled: flag().default(false),
-  optimizer: z.strictObject({ kind: text(), params, scheduler: component.optional() }).optional(),
+  optimizer: z
+    .strictObject({ kind: text(), params, scheduler: component.extend({ interval }).optional() })
+    .optional(),
   update: z.strictObject({ quant_params: params.optional() }).optional(),
 };
 
@@ -86,7 +94,9 @@ const optional = <T extends z.ZodType>(check: T): z.ZodOptional<T> => z.optional
 const partialComponent = z.strictObject({ kind: optional(text()), params: optional(params) });
 const template = z.strictObject({
   ...Object.fromEntries(Object.entries(modelEntries).map(([name, check]) => [name, optional(check)])),
-  optimizer: partialComponent.extend({ scheduler: optional(partialComponent) }).optional(),
+  optimizer: partialComponent
+    .extend({ scheduler: optional(partialComponent.extend({ interval })) })
+    .optional(),
 });
 
 const steps = z.array(component);

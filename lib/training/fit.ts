@@ -150,7 +150,7 @@ class Training {
         this.#epochs.push(metrics);
         this.#best?.offer(metrics);
         await this.#options.onEpoch?.(metrics);
-        this.#scheduler?.step();
+        this.#scheduler?.stepEpoch(metrics);
       }
       const bestEpoch = this.#best?.restore();
       const result = { epochs: this.#epochs, interrupted: this.#interrupted };
@@ -202,6 +202,7 @@ class Training {
     const { loss, predicted } = scope.run(() => enableGrad(forward));
     await loss?.backwardAsync();
     optimizer.step();
+    this.#scheduler?.stepBatch();
     return await meter.add(batch, loss, predicted);
   }
 
