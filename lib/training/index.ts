@@ -11,7 +11,14 @@ export {
   type SchedulerClass,
   schedulers,
 } from './configuration.js';
-export { type EvaluateOptions, evaluate, type InferenceOptions, predict } from './evaluate.js';
+export {
+  type ConfusionReport,
+  type EvaluateOptions,
+  type Evaluation,
+  evaluate,
+  type InferenceOptions,
+  predict,
+} from './evaluate.js';
 export { type EpochMetrics, type FitOptions, type FitResult, fit, type StepInfo } from './fit.js';
 export {
   type CheckpointMetric,
@@ -26,8 +33,27 @@ export {
   SpikingJellyTimeStepsInData,
 } from './framework.js';
 export type { KindConfig } from './kind.js';
-export { CrossEntropy, type Loss, type LossClass, losses, MeanSquaredError } from './loss.js';
-export { ConfusionMatrix, type MetricName, metric, metricNames } from './metrics.js';
+export {
+  CrossEntropy,
+  type CrossEntropyParameters,
+  type Loss,
+  type LossClass,
+  type LossParameters,
+  losses,
+  MeanSquaredError,
+} from './loss.js';
+export {
+  type Average,
+  type ClassCounts,
+  type ClassMetric,
+  ConfusionMatrix,
+  defaultMetrics,
+  type ErrorMetric,
+  ErrorSums,
+  type MetricName,
+  metric,
+  metricNames,
+} from './metrics.js';
 export {
   Optimizer,
   type OptimizerStateDict,
@@ -36,10 +62,11 @@ export {
 } from './optimizer.js';
 export {
   loadSafetensors,
-  SafetensorsError,
-  type SafetensorsFault,
+  parseSafetensors,
   saveSafetensors,
+  serializeSafetensors,
 } from './safetensors.js';
+export { SafetensorsError, type SafetensorsFault } from './safetensors-header.js';
 export {
   CosineAnnealingLR,
   type CosineAnnealingLROptions,
