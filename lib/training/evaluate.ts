@@ -80,7 +80,7 @@ export class Meter {
   async add(batch: Batch, { loss, outputs, predicted }: Judgement): Promise<number> {
     this.#matrix.add(batch.y, (await predicted.toTypedArrayAsync()) as BigInt64Array);
     if (this.#errors) {
-      const values = (await outputs.detach().toTypedArrayAsync()) as Float32Array | Float64Array;
+      const values = (await outputs.toTypedArrayAsync()) as Float32Array | Float64Array;
       this.#errors.add(values, oneHotOf(batch.y, this.#errors.outputs));
     }
     if (loss === null) return Number.NaN;

@@ -147,9 +147,17 @@ test('a meter goes on from a state that was JSON, NaN too', async () => {
 test('evaluation records no gradients and leaves no tensors', async () => {
   const model = network();
   const data = samples(64);
-  await evaluate(model, data, { batchSize: 8 });
+  const options = { batchSize: 8, framework: { params: { metrics: ['acc', 'corr'] } } };
+  const all = async (): Promise<void> => {
+    for (const optimizer of [undefined, { kind: 'SGD', params: { lr: 0 } }]) {
+      const { epochs } = await fit(model, data, { epochs: 1, ...options, optimizer });
+      assert.ok(Math.abs(epochs[0]!['train_corr_2']!) <= 1);
+    }
+    for (let i = 0; i < 3; i++) await evaluate(model, data, options);
+  };
+  await all();
   const before = memory().tensors;
-  for (let i = 0; i < 3; i++) await evaluate(model, data, { batchSize: 8 });
+  await all();
   assert.equal(memory().tensors, before);
   assert.ok([...model.parameters()].every((parameter) => parameter.grad === null));
 });
