@@ -31,6 +31,9 @@ export async function progressBar(): Promise<SingleBar> {
   return new progress.SingleBar({ format, hideCursor: true, clearOnComplete: true, barsize: 30 });
 }
 
+// A wider matrix is no table that one can read.
+const largestMatrix = 20;
+
 class TextReporter implements Reporter {
   readonly #bar: SingleBar | null;
   #started = 0;
@@ -114,9 +117,20 @@ class TextReporter implements Reporter {
     const accuracy = metrics[`${prefix}_acc`];
     const loss = metrics[`${prefix}_loss`];
     if (loss !== undefined) this.#print(`${part} loss: ${loss.toFixed(4)}`);
-    if (accuracy === undefined) return;
-    this.#print(`${part} accuracy: ${percent(accuracy)}`, part === 'test' ? 'bold' : undefined);
-    if (part === 'test') this.#accuracies.push({ model: this.#model, value: accuracy });
+    if (accuracy !== undefined) {
+      this.#print(`${part} accuracy: ${percent(accuracy)}`, part === 'test' ? 'bold' : undefined);
+      if (part === 'test') this.#accuracies.push({ model: this.#model, value: accuracy });
+    }
+    // After a training that of the test alone.
+    if (metrics.cm && (part === 'test' || this.#model === '')) this.#confusion(part, metrics.cm);
+  }
+
+  #confusion(part: string, cm: readonly (readonly number[])[]): void {
+    if (cm.length > largestMatrix) return;
+    this.#print(`${part} confusion matrix (a row for each true class, a column for each predicted one):`);
+    const classes = cm.map((_, i) => `${i}`);
+    const rows = cm.map((row, i) => [`${i}`, ...row.map(String)]);
+    this.#table([['', ...classes], ...rows], () => true);
   }
 
   #info({ name, kind, timesteps, inputShape, outputShape, layers, parameters }: ModelInfo): void {
@@ -128,13 +142,17 @@ class TextReporter implements Reporter {
       `${layer.parameters}`,
     ]);
     const table = [['layer', 'class', 'output of one sample', 'parameters'], ...rows];
-    const widths = table[0]!.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
-    for (const row of table) {
-      this.#print(
-        `  ${row.map((text, i) => (i === 3 ? text.padStart(widths[i]!) : text.padEnd(widths[i]!))).join('  ')}`,
-      );
-    }
+    this.#table(table, (i) => i === 3);
     this.#print(`  ${parameters} parameters`);
+  }
+
+  // `isRight` tells which columns end at the right.
+  #table(rows: readonly (readonly string[])[], isRight: (column: number) => boolean): void {
+    const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+    for (const row of rows) {
+      const cells = row.map((text, i) => (isRight(i) ? text.padStart(widths[i]!) : text.padEnd(widths[i]!)));
+      this.#print(`  ${cells.join('  ')}`);
+    }
   }
 
   #hideBar(): void {

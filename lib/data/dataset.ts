@@ -42,3 +42,11 @@ export class DataError extends Error implements SpikenodeError {
   override readonly name: string = 'DataError';
   readonly code: string = 'ERR_SPIKENODE_DATA';
 }
+
+/** What an error message says of why a file could not be read. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return 'no such file';
+  if (code === 'ERR_BUFFER_TOO_LARGE') return 'gzip data of too many bytes';
+  return code?.startsWith('Z_') ? `damaged gzip data (${message})` : message;
+}

@@ -2,7 +2,14 @@ import type { DataModel, Dataset } from '../data/index.js';
 import { ConfigError } from '../errors.js';
 import type { SNN } from '../snn.js';
 import { manualSeed } from '../tensor/index.js';
-import { type EpochMetrics, evaluate, fit, frameworks, type StepInfo } from '../training/index.js';
+import {
+  type EpochMetrics,
+  type Evaluation,
+  evaluate,
+  fit,
+  frameworks,
+  type StepInfo,
+} from '../training/index.js';
 import type { Experiment, ExperimentModel, Shapes } from './check.js';
 import {
   lastWeights,
@@ -30,7 +37,7 @@ export type RunEvent =
     }
   | ({ readonly event: 'step' } & StepInfo)
   | { readonly event: 'epoch'; readonly epochs: number; readonly metrics: EpochMetrics }
-  | { readonly event: 'evaluation'; readonly part: Part; readonly metrics: Readonly<Record<string, number>> }
+  | { readonly event: 'evaluation'; readonly part: Part; readonly metrics: Evaluation }
   | { readonly event: 'end'; readonly folder: string; readonly interrupted: boolean };
 
 export interface RunOptions {
@@ -45,8 +52,8 @@ export interface RunResult extends RunName {
   readonly seed: number;
   readonly folder: string;
   readonly interrupted: boolean;
-  /** Of the evaluation at the end: `train_acc`, `test_acc`, ... */
-  readonly metrics: Readonly<Record<string, number>>;
+  /** Of the evaluation at the end: `train_acc`, `test_acc`, ..., and `cm`, `ncm` of the last part. */
+  readonly metrics: Evaluation;
 }
 
 /**
@@ -131,11 +138,11 @@ async function runOne(
     : undefined;
   if (config.train || !config.load) await writeWeights(folder, network);
   let interrupted = fitted?.interrupted ?? false;
-  let metrics: Readonly<Record<string, number>> = {};
+  let metrics = {} as Evaluation;
   if (config.evaluate && !interrupted) {
     const found = await evaluateParts(experiment, data, config.batch_size, network, { folder, options });
     interrupted = found === null;
-    metrics = found ?? {};
+    if (found) metrics = found;
   }
   if (interrupted) writeMetrics(folder, { event: 'interrupted' });
   options.report?.({ event: 'end', folder, interrupted });
@@ -180,8 +187,8 @@ async function evaluateParts(
   batchSize: number,
   network: SNN,
   { folder, options: { report, signal } }: Context,
-): Promise<Readonly<Record<string, number>> | null> {
-  const all: Record<string, number> = {};
+): Promise<Evaluation | null> {
+  const all = {} as Evaluation;
   for (const part of ['train', 'valid', 'test'] as const) {
     const samples = data[part];
     if (!samples) continue;

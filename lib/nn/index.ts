@@ -5,7 +5,13 @@ export { Conv1d, Conv2d, type ConvOptions, type PaddingMode } from './conv.js';
 export { Flatten, type FlattenOptions } from './flatten.js';
 export * as init from './init.js';
 export { Linear, type WeightOptions } from './linear.js';
-export { CrossEntropyLoss, type CrossEntropyOptions, type LossOptions, MSELoss } from './loss.js';
+export {
+  CrossEntropyLoss,
+  type CrossEntropyOptions,
+  crossEntropy,
+  type LossOptions,
+  MSELoss,
+} from './loss.js';
 export { type ForwardHook, type ForwardPreHook, type HookHandle, type Layer, Module } from './module.js';
 export { Buffer, Parameter } from './parameter.js';
 export {

@@ -26,7 +26,8 @@ export class BestEpoch implements Disposable {
   static of(framework: Framework, model: Module, hasValidation: boolean): BestEpoch | null {
     if (!framework.useBestEpoch) return null;
     const { name, mode } = framework.checkpointMetric;
-    const names = [...framework.metrics, ...(framework.loss ? ['loss'] : [])];
+    // `corr` is a value for each output, not one that could decide.
+    const names = [...framework.metrics.filter((own) => own !== 'corr'), ...(framework.loss ? ['loss'] : [])];
     const prefixes = hasValidation ? ['train_', 'val_'] : ['train_'];
     const logged = prefixes.flatMap((prefix) => names.map((own) => prefix + own));
     if (logged.includes(name)) return new BestEpoch(model, name, mode);

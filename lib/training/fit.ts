@@ -169,7 +169,7 @@ class Training {
     const { epochs, batchSize, dropLast } = this.#parameters;
     const { length } = this.#data;
     const steps = dropLast ? Math.floor(length / batchSize) : Math.ceil(length / batchSize);
-    const meter = new Meter(this.#framework.metrics, this.#outputs);
+    const meter = new Meter(this.#framework, this.#outputs);
     let step = 0;
     for (const batch of batches(this.#data, batchSize, epochOrder(length, orderSeed, epoch), dropLast)) {
       if (this.#options.signal?.aborted) {
@@ -195,15 +195,17 @@ class Training {
       return judge(this.#framework, this.#framework.forward(this.#model, x), y);
     };
     if (optimizer === null) {
-      const { loss, predicted } = scope.run(() => noGrad(forward));
-      return await meter.add(batch, loss, predicted);
+      return await meter.add(
+        batch,
+        scope.run(() => noGrad(forward)),
+      );
     }
     optimizer.zeroGrad();
-    const { loss, predicted } = scope.run(() => enableGrad(forward));
-    await loss?.backwardAsync();
+    const judgement = scope.run(() => enableGrad(forward));
+    await judgement.loss?.backwardAsync();
     optimizer.step();
     this.#scheduler?.stepBatch();
-    return await meter.add(batch, loss, predicted);
+    return await meter.add(batch, judgement);
   }
 
   async #validate(): Promise<Record<string, number>> {
@@ -211,12 +213,14 @@ class Training {
     if (validation === undefined) return {};
     const { batchSize } = this.#parameters;
     try {
-      return await evaluate(this.#model, validation, {
+      // A matrix for every epoch would fill the log.
+      const { cm, ncm, avg_class_accuracy, ...metrics } = await evaluate(this.#model, validation, {
         batchSize,
         prefix: 'val_',
         ...(framework && { framework }),
         ...(signal && { signal }),
       });
+      return metrics;
     } catch (error) {
       if (!signal?.aborted || error !== signal.reason) throw error;
       this.#interrupted = true;

@@ -18,7 +18,7 @@ import { isTensor, stack, type Tensor } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
 import { type KindConfig, resolveKind } from './kind.js';
 import { type Loss, losses } from './loss.js';
-import { type MetricName, metricNames } from './metrics.js';
+import { defaultMetrics, type MetricName, metricNames } from './metrics.js';
 
 /** Which epoch counts as the best. */
 export interface CheckpointMetric {
@@ -30,8 +30,10 @@ export interface CheckpointMetric {
 export interface FrameworkOptions {
   /** A name in `losses`, `{ kind, params }`, or the loss itself; null for none. Default 'crossentropy'. */
   readonly loss?: string | KindConfig | Loss | null;
-  /** Default: all. */
+  /** Default: those of classes. */
   readonly metrics?: readonly MetricName[];
+  /** Whether an evaluation has the confusion matrix too. Default true. */
+  readonly enableConfusionMatrix?: boolean;
   /** Whether `fit` ends with the weights of the best epoch instead of the last. Default false. */
   readonly useBestEpoch?: boolean;
   /** Default `{ name: 'val_avgclsacc', mode: 'max' }`. */
@@ -41,6 +43,7 @@ export interface FrameworkOptions {
 interface FrameworkParameters {
   readonly loss: Loss | null;
   readonly metrics: readonly MetricName[];
+  readonly enableConfusionMatrix: boolean;
   readonly useBestEpoch: boolean;
   readonly checkpointMetric: CheckpointMetric;
 }
@@ -70,13 +73,15 @@ const checkpointCheck = z
 export abstract class Framework {
   static readonly parameters: ParameterTable = {
     loss: parameter('loss', resolved(lossOf)),
-    metrics: parameter('metrics', list(oneOf(metricNames)).default([...metricNames])),
+    metrics: parameter('metrics', list(oneOf(metricNames)).default([...defaultMetrics])),
+    enableConfusionMatrix: parameter('enable_confusion_matrix', flag().default(true)),
     useBestEpoch: parameter('use_best_epoch', flag().default(false)),
     checkpointMetric: parameter('checkpoint_metric', checkpointCheck),
   };
 
   readonly loss: Loss | null;
   readonly metrics: readonly MetricName[];
+  readonly enableConfusionMatrix: boolean;
   readonly useBestEpoch: boolean;
   readonly checkpointMetric: CheckpointMetric;
 
@@ -85,6 +90,7 @@ export abstract class Framework {
     const own = resolveParameters<FrameworkParameters>(Framework.parameters, options);
     this.loss = own.loss;
     this.metrics = own.metrics;
+    this.enableConfusionMatrix = own.enableConfusionMatrix;
     this.useBestEpoch = own.useBestEpoch;
     this.checkpointMetric = own.checkpointMetric;
   }

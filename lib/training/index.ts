@@ -9,7 +9,14 @@ export {
   resolveOptimizer,
   type SchedulerConfig,
 } from './configuration.js';
-export { type EvaluateOptions, evaluate, type InferenceOptions, predict } from './evaluate.js';
+export {
+  type ConfusionReport,
+  type EvaluateOptions,
+  type Evaluation,
+  evaluate,
+  type InferenceOptions,
+  predict,
+} from './evaluate.js';
 export { type EpochMetrics, type FitOptions, type FitResult, fit, type StepInfo } from './fit.js';
 export {
   type CheckpointMetric,
@@ -24,8 +31,27 @@ export {
   SpikingJellyTimeStepsInData,
 } from './framework.js';
 export type { KindConfig } from './kind.js';
-export { CrossEntropy, type Loss, type LossClass, losses, MeanSquaredError } from './loss.js';
-export { ConfusionMatrix, type MetricName, metric, metricNames } from './metrics.js';
+export {
+  CrossEntropy,
+  type CrossEntropyParameters,
+  type Loss,
+  type LossClass,
+  type LossParameters,
+  losses,
+  MeanSquaredError,
+} from './loss.js';
+export {
+  type Average,
+  type ClassCounts,
+  type ClassMetric,
+  ConfusionMatrix,
+  defaultMetrics,
+  type ErrorMetric,
+  ErrorSums,
+  type MetricName,
+  metric,
+  metricNames,
+} from './metrics.js';
 export {
   type Bucket,
   type CommonParameters,
@@ -49,10 +75,11 @@ export { Rprop, type RpropOptions } from './optimizers/rprop.js';
 export { SGD, type SGDOptions } from './optimizers/sgd.js';
 export {
   loadSafetensors,
-  SafetensorsError,
-  type SafetensorsFault,
+  parseSafetensors,
   saveSafetensors,
+  serializeSafetensors,
 } from './safetensors.js';
+export { SafetensorsError, type SafetensorsFault } from './safetensors-header.js';
 export {
   type Scheduled,
   Scheduler,

@@ -119,6 +119,8 @@ test('train in a pipe writes lines and a folder; evaluate, predict and info go w
     /^train accuracy: /,
     /^test loss: /,
     /^test accuracy: \d+\.\d\d %$/,
+    /^test confusion matrix /,
+    ...Array.from({ length: 11 }, () => /^ +\d+( +\d+){9,10}$/),
   ]);
   const expected = [...runs, /^test accuracy: \d+\.\d\d % \(mean of 2 runs, \d+\.\d\d % to \d+\.\d\d %\)$/];
   assert.equal(lines.length, expected.length, out);
@@ -133,8 +135,12 @@ test('train in a pipe writes lines and a folder; evaluate, predict and info go w
     ['epoch', 'epoch', 'evaluation'],
   );
   const measured = evaluation?.['metrics'] as Record<string, number>;
-  for (const [name, value] of Object.entries(measured)) assert.equal(records[2]![name], value);
-  assert.ok(run(['evaluate', 'runs/digits/smlp_r1']).out.endsWith(`${lines[13]}\n`));
+  for (const [name, value] of Object.entries(measured)) assert.deepEqual(records[2]![name], value);
+  assert.equal(
+    (records[2]!['cm'] as number[][]).flat().reduce((sum, count) => sum + count, 0),
+    360,
+  );
+  assert.equal(run(['evaluate', 'runs/digits/smlp_r1']).out, `${lines.slice(24, 38).join('\n')}\n`);
 
   const rows = gunzipSync(readFileSync(join(root, 'data/digits.csv.gz')))
     .toString()
