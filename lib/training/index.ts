@@ -11,7 +11,13 @@ export {
   type SchedulerClass,
   schedulers,
 } from './configuration.js';
-export { type EvaluateOptions, evaluate, type InferenceOptions, predict } from './evaluate.js';
+export {
+  type EvaluateOptions,
+  evaluate,
+  type InferenceOptions,
+  type PredictOptions,
+  predict,
+} from './evaluate.js';
 export { type EpochMetrics, type FitOptions, type FitResult, fit, type StepInfo } from './fit.js';
 export {
   type CheckpointMetric,
