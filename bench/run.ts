@@ -1,10 +1,11 @@
-/** `npm run bench [neurons | bridge | static]`: every number that docs/performance.md publishes. */
+/** `npm run bench [neurons | bridge | static | loading | step]`: every number that docs/performance.md publishes. */
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
 import { benchBridge } from './bridge.js';
 import { benchStaticInput } from './static-input.js';
+import { benchLoading } from './loading.js';
 
 const asked = process.argv.slice(2);
 const wants = (name: string): boolean => asked.length === 0 || asked.includes(name);
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
   }
   if (wants('bridge')) await benchBridge();
   if (wants('static')) benchStaticInput();
+  if (wants('loading')) await benchLoading();
 }
 
 main().catch((error: unknown) => {

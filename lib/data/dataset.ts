@@ -3,8 +3,13 @@ import type { ParameterTable } from '../parameters.js';
 
 /** Samples with their classes, for instance the training part. */
 export interface Dataset {
-  /** All samples, row-major, channels last, scaled to what a network takes. */
-  readonly x: Float32Array;
+  /**
+   * All samples, row-major, channels last: numbers as a network takes them, or bytes, which take a fourth of the memory
+   * and become numbers batch by batch.
+   */
+  readonly x: Float32Array | Uint8Array;
+  /** With bytes only, and necessary then: a network gets each byte divided by it. */
+  readonly scale?: number | undefined;
   /** The class index of each sample. */
   readonly y: Int32Array;
   /** Shape of one sample, channels last: `[8, 8, 1]`. */

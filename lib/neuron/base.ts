@@ -219,7 +219,7 @@ export abstract class BaseNode extends MemoryModule {
 
   #setVSeq(value: Tensor | null): void {
     this.#vSeq?.dispose();
-    this.#vSeq = value === null ? null : keep(value);
+    this.#vSeq = value === null ? null : keep(value, 'states');
   }
 
   protected override describe(): string {

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Dataset } from '../data/index.js';
+import { checkValues } from '../data/loader.js';
 import { ShapeError } from '../errors.js';
 import type { Module } from '../nn/index.js';
 import { integer, type ParameterTable, parameter, resolveParameters } from '../parameters.js';
@@ -20,6 +21,11 @@ export interface InferenceOptions {
   readonly framework?: Partial<KindConfig>;
   /** Stops between two batches; the promise is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
+}
+
+export interface PredictOptions extends InferenceOptions {
+  /** With bytes only, and necessary then: the network gets each byte divided by it. */
+  readonly scale?: number;
 }
 
 export interface EvaluateOptions extends InferenceOptions {
@@ -203,7 +209,7 @@ async function* infer(
   const placement = placementOf(model);
   const restore = switchMode(model, false);
   try {
-    for (const batch of batches(data, batchSize)) {
+    for await (const batch of batches(data, batchSize)) {
       options.signal?.throwIfAborted();
       using scope = new Scope();
       const found = scope.run(() =>
@@ -249,22 +255,25 @@ export async function evaluate(
 /**
  * Outputs of a network, averaged over time, in evaluation mode and without gradients: `[N, ...outputShape]`,
  * row-major, in the order of the samples.
- * @param x samples, row-major, channels last
+ * @param x samples, row-major, channels last; numbers, or bytes with `options.scale`, as in `Dataset`
  * @param shape of one sample, as in `Dataset`
- * @throws ConfigError for options; ShapeError for values that are no whole number of samples
+ * @throws ConfigError for options; ShapeError for values that are no whole number of samples; DTypeError for bytes
+ * without a scale
  */
 export async function predict(
   model: SNN,
-  x: Float32Array,
+  x: Float32Array | Uint8Array,
   shape: readonly number[],
-  options: InferenceOptions = {},
+  options: PredictOptions = {},
 ): Promise<Float32Array> {
   const length = x.length / sampleSize(shape);
   if (!Number.isSafeInteger(length)) {
     throw new ShapeError(`predict: ${x.length} values are no whole number of samples of shape [${shape}]`);
   }
   const outputs = sampleSize(model.outputShape);
-  const data = { x, y: new Int32Array(length), shape, classes: outputs, length };
+  const y = new Int32Array(length);
+  const data: Dataset = { x, scale: options.scale, y, shape, classes: outputs, length };
+  checkValues(data, 'predict');
   const result = new Float32Array(length * outputs);
   let filled = 0;
   for await (const inferred of infer(model, data, frameworkFor(model, options), options)) {

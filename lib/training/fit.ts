@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Dataset } from '../data/index.js';
+import { Loader } from '../data/loader.js';
 import { ConfigError } from '../errors.js';
 import { resetNet } from '../layer/index.js';
 import { flag, integer, type ParameterTable, parameter, resolveParameters, shown } from '../parameters.js';
@@ -31,6 +32,8 @@ export interface StepInfo {
   readonly steps: number;
   /** Mean loss of the batch; NaN without a loss. */
   readonly loss: number;
+  /** Seconds that the step waited for its data, which a native thread gathers ahead. */
+  readonly dataWait: number;
 }
 
 /**
@@ -140,12 +143,13 @@ class Training {
 
   async run(): Promise<FitResult> {
     const { epochs, seed } = this.#parameters;
+    using loader = new Loader(this.#data);
     if (seed !== undefined) manualSeed(seed);
     const orderSeed = seed ?? drawnSeed();
     const restore = switchMode(this.#model, true);
     try {
       for (let epoch = 1; epoch <= epochs && !this.#interrupted; epoch++) {
-        const metrics = await this.#epoch(epoch, orderSeed);
+        const metrics = await this.#epoch(epoch, loader, orderSeed);
         if (metrics === null) break;
         this.#epochs.push(metrics);
         this.#best?.offer(metrics);
@@ -165,20 +169,20 @@ class Training {
   }
 
   // Null if it was interrupted between two steps.
-  async #epoch(epoch: number, orderSeed: number): Promise<EpochMetrics | null> {
+  async #epoch(epoch: number, loader: Loader, orderSeed: number): Promise<EpochMetrics | null> {
     const { epochs, batchSize, dropLast } = this.#parameters;
     const { length } = this.#data;
     const steps = dropLast ? Math.floor(length / batchSize) : Math.ceil(length / batchSize);
     const meter = new Meter(this.#framework, this.#outputs);
     let step = 0;
-    for (const batch of batches(this.#data, batchSize, epochOrder(length, orderSeed, epoch), dropLast)) {
+    for await (const batch of batches(loader, batchSize, epochOrder(length, orderSeed, epoch), dropLast)) {
       if (this.#options.signal?.aborted) {
         this.#interrupted = true;
         return null;
       }
       const loss = await this.#step(batch, meter);
       step += 1;
-      this.#options.onStep?.({ epoch, epochs, step, steps, loss });
+      this.#options.onStep?.({ epoch, epochs, step, steps, loss, dataWait: batch.waited });
       await turn();
     }
     const lr = this.#optimizer?.paramGroups[0]?.lr;
@@ -236,7 +240,7 @@ function drawnSeed(): number {
 /**
  * Trains a network: for each epoch the samples in a new order, the mean loss over a batch, its gradients, a step of
  * the optimizer; then the validation, and a step of the scheduler. The event loop gets a turn after each step, and
- * backward runs on a native thread. The network is in training mode meanwhile; afterwards its modules have their modes
+ * backward and the loading of data run on native threads; the data's values are copied at the start. The network is in training mode meanwhile; afterwards its modules have their modes
  * back, its states are reset and its gradients dropped.
  * @throws ConfigError for options; ShapeError for data that does not fit the network
  */

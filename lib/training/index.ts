@@ -15,6 +15,7 @@ export {
   type Evaluation,
   evaluate,
   type InferenceOptions,
+  type PredictOptions,
   predict,
 } from './evaluate.js';
 export { type EpochMetrics, type FitOptions, type FitResult, fit, type StepInfo } from './fit.js';

@@ -35,6 +35,7 @@ const step = (epoch: number, number: number): WorkerEvent => ({
   step: number,
   steps: 10,
   loss: 0.5,
+  dataWait: 0,
 });
 
 test('the bar counts the steps of all epochs and is gone before anything is printed', () => {

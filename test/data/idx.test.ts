@@ -133,7 +133,9 @@ test('a folder in the form of MNIST', async () => {
   assert.equal(name, 'FashionMNIST');
   assert.deepEqual(train.shape, [2, 3, 1]);
   assert.deepEqual(train.y, Int32Array.of(9, 0));
-  assert.deepEqual(train.x.slice(0, 6), Float32Array.of(0, 0.2, 0.4, 0.6, 0.8, 1));
+  assert.ok(train.x instanceof Uint8Array);
+  assert.deepEqual([...train.x.subarray(0, 6)], [0, 51, 102, 153, 204, 255]);
+  assert.equal(train.scale, 255);
   assert.deepEqual([train.length, held?.length, train.classes], [2, 1, 10]);
 });
 
