@@ -1,3 +1,4 @@
+export { type AutocastOptions, autocast, isAutocastEnabled } from './autocast.js';
 export * from './operators.generated.js';
 export { Generator, getRngState, manualSeed, setRngState } from './random.js';
 export {

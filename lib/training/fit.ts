@@ -201,7 +201,7 @@ class Training {
     optimizer.zeroGrad();
     const { loss, predicted } = scope.run(() => enableGrad(forward));
     await loss?.backwardAsync();
-    optimizer.step();
+    await optimizer.stepAsync();
     return await meter.add(batch, loss, predicted);
   }
 

@@ -25,6 +25,7 @@ export {
   SpikingJellyMultiStepTimeStepsInData,
   SpikingJellyTimeStepsInData,
 } from './framework.js';
+export { GradScaler, type GradScalerOptions, type GradScalerState } from './grad-scaler.js';
 export type { KindConfig } from './kind.js';
 export { CrossEntropy, type Loss, type LossClass, losses, MeanSquaredError } from './loss.js';
 export { ConfusionMatrix, type MetricName, metric, metricNames } from './metrics.js';

@@ -1,5 +1,6 @@
 import { type ConfigPath, ShapeError } from '../errors.js';
 import { type ParameterTable, plainTable, resolveParameters } from '../parameters.js';
+import { queued } from '../tensor/dispatch.js';
 import { emptyLike, full, isTensor, keep, noGrad, type Tensor, tidy } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
 
@@ -116,6 +117,14 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
         }
       }),
     );
+  }
+
+  /**
+   * `step`, whose fused operators run on a native thread while the event loop is free. Until the promise is settled
+   * parameters must neither be read nor written, except by asynchronous calls (`itemAsync`), which come after it.
+   */
+  stepAsync(): Promise<void> {
+    return queued(() => this.step());
   }
 
   /** Drops the gradients of all parameters. */
