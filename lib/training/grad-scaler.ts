@@ -164,7 +164,8 @@ export class GradScaler implements Disposable {
     if (!this.isEnabled()) return optimizer.stepAsync();
     const progress = this.#requireReady(optimizer);
     const unscaled = progress.stage === 'ready' ? queued(() => this.unscale_(optimizer)) : null;
-    progress.stage = 'stepped';
+    // At once, so that a second call is refused; not when there was nothing to unscale, or an error.
+    if (progress.found.size > 0) progress.stage = 'stepped';
     await unscaled;
     const flags = await Promise.all(foundIn(progress).map((flag) => flag.itemAsync()));
     if (flags.every((flag) => flag === 0)) await optimizer.stepAsync();

@@ -100,6 +100,8 @@ test('the order of calls is checked', async () => {
   optimizer.zeroGrad();
   const none = 'GradScaler.step: none of the parameters of this optimizer has a gradient';
   refused(() => scaler.step(optimizer), none);
+  await assert.rejects(scaler.stepAsync(optimizer), { message: none });
+  await assert.rejects(scaler.stepAsync(optimizer), { message: none });
   await assert.rejects(new GradScaler().stepAsync(optimizer), /no loss was scaled/);
 });
 
@@ -111,7 +113,7 @@ test('two stepAsync of one optimizer without an update between them: the second 
   assert.ok(largestDifference(values(p), [0.9, 0.8]) < 1e-6);
 });
 
-test('float16 gradients are refused, bfloat16 and float64 ones unscaled', () => {
+test('float16 gradients are refused, bfloat16 and float64 ones unscaled', async () => {
   for (const dtype of ['float16', 'bfloat16', 'float64'] as const) {
     const p = new Parameter(ones([2], { dtype }));
     const optimizer = new SGD([p], { lr: 0.5 });
@@ -119,6 +121,8 @@ test('float16 gradients are refused, bfloat16 and float64 ones unscaled', () => 
     scaler.scale(p.sum()).backward();
     if (dtype === 'float16') {
       assert.throws(() => scaler.unscale_(optimizer), DTypeError);
+      await assert.rejects(scaler.stepAsync(optimizer), DTypeError);
+      assert.throws(() => scaler.step(optimizer), DTypeError);
       continue;
     }
     scaler.unscale_(optimizer);
