@@ -207,7 +207,7 @@ class Training {
     optimizer.zeroGrad();
     const judgement = scope.run(() => enableGrad(forward));
     await judgement.loss?.backwardAsync();
-    optimizer.step();
+    await optimizer.stepAsync();
     this.#scheduler?.stepBatch();
     return await meter.add(batch, judgement);
   }
