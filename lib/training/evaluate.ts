@@ -83,7 +83,7 @@ export class Meter {
   }
 
   /** A batch and what the network did with it. Returns the loss as a number; NaN without one. */
-  async add(batch: Batch, { loss, outputs, predicted }: Judgement): Promise<number> {
+  async add(batch: Pick<Batch, 'size' | 'y'>, { loss, outputs, predicted }: Judgement): Promise<number> {
     this.#matrix.add(batch.y, (await predicted.toTypedArrayAsync()) as BigInt64Array);
     if (this.#errors) {
       const values = (await outputs.toTypedArrayAsync()) as Float32Array | Float64Array;
