@@ -4,8 +4,8 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
 import { benchBridge } from './bridge.js';
-import { benchStaticInput } from './static-input.js';
 import { benchLoading } from './loading.js';
+import { benchStaticInput } from './static-input.js';
 
 const asked = process.argv.slice(2);
 const wants = (name: string): boolean => asked.length === 0 || asked.includes(name);

@@ -141,6 +141,8 @@ function traced(model: SNN, { framework, batchSize }: MemoryQuestion, training: 
   const states = new Map<Module, number>();
   // Gradients reach back to the first layer with parameters, in each time step.
   let reaches = false;
+  // Without a neuron the outputs of all steps are one, and so is their gradient.
+  let isRepeated = false;
   const hooks = [...model.modules()]
     .filter((module) => [...module.children()].length === 0)
     .map((module) =>
@@ -156,6 +158,7 @@ function traced(model: SNN, { framework, batchSize }: MemoryQuestion, training: 
         const wanted = earlier?.wanted ?? reaches;
         const state = isNode || isDropout ? bytesOfStep(module, output) : 0;
         states.set(module, state);
+        isRepeated = isExpanded(output);
         calls.push({
           module,
           input: bytesOf(input),
@@ -182,7 +185,7 @@ function traced(model: SNN, { framework, batchSize }: MemoryQuestion, training: 
   });
   resetNet(model);
   for (const hook of hooks) hook.remove();
-  const head = blockBytes(model.timesteps * itemSize(outputs) * outputs.numel);
+  const head = isRepeated ? 0 : blockBytes(model.timesteps * itemSize(outputs) * outputs.numel);
   const stacked = model.stepMode === 's' ? head : 0;
   const starts = sum([...states], ([module, bytes]) => (module instanceof BaseNode ? bytes : 0));
   // Backward needs the logarithms of the classes' shares.
@@ -259,9 +262,14 @@ function itemSize({ dtype }: Tensor): number {
   return bits === null ? 1 : Number(bits[1]) / 8;
 }
 
-/** What the allocator counts for a tensor with memory of its own. */
+/** What the allocator counts for a tensor; what is expanded has each value once. */
 function bytesOf(x: Tensor): number {
-  return blockBytes(itemSize(x) * x.numel);
+  const { shape, strides } = x;
+  const distinct = shape.reduce(
+    (product, size, i) => product * (strides[i] === 0 ? Math.min(size, 1) : size),
+    1,
+  );
+  return blockBytes(itemSize(x) * distinct);
 }
 
 function sum<T>(values: readonly T[], of: (value: T) => number): number {

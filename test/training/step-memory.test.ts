@@ -148,9 +148,11 @@ for (const stepMode of ['m', 's'] as const) {
     const loss = outer.run(() => inner.run(() => framework.forward(model, x)).sum());
     const forward = memory();
     // What a step makes: for each layer the currents, the spikes and the charged membrane, and its states, which are
-    // the first and the last one in step mode m, one more for each step in step mode s.
+    // the first and the last one in step mode m, one more for each step in step mode s. In step mode m the currents of
+    // the first layer are those of one step.
     const states = (layers * sequence * (stepMode === 'm' ? 2 : 1 + steps)) / steps;
-    const made = forward.allocatedBytes - before.allocatedBytes - states;
+    const saved = stepMode === 'm' ? sequence - sequence / steps : 0;
+    const made = forward.allocatedBytes - before.allocatedBytes - states + saved;
     // The scope ends, so that what backward needs is all that is left.
     inner.dispose();
     const kept = memory().owners.graphs.bytes - before.owners.graphs.bytes;
