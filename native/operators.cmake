@@ -42,6 +42,7 @@ if(SPIKENODE_CUDA)
   endforeach()
   add_library(spikenode_cuda SHARED
     native/cuda/integrate_fire.cu
+    native/cuda/launch.cu
     native/cuda/lif.cu
     native/ops/arguments.cc
     native/ops/layout.cc

@@ -61,6 +61,16 @@ struct BackwardCall {
   void* grad_threshold;  ///< [N], or null
 };
 
+/// What the plain kernels do not know.
+template <class Call>
+bool is_general(const Call& call) {
+  return call.tau.data != nullptr || call.rate.data != nullptr || call.threshold.data != nullptr ||
+         !call.parameters.spiking || call.storage > Storage::Double;
+}
+inline bool sums_parameters(const BackwardCall& call) {
+  return call.grad_rate != nullptr || call.grad_threshold != nullptr;
+}
+
 /// One neuron model on one instruction set. Neurons [begin, end) are processed for all steps;
 /// `past_caches` says that the results are larger than the caches. The plain kernels, whose first
 /// index is 0 for float and 1 for double, take numbers as parameters and spike; the general ones,

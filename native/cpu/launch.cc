@@ -99,13 +99,6 @@ void spread(long steps, long neurons, long element_size, const Run& run) {
 
 constexpr long element_sizes[storage_count] = {4, 8, 2, 2};
 
-/// What the plain kernels do not know.
-template <class Call>
-bool is_general(const Call& call) {
-  return call.tau.data != nullptr || call.rate.data != nullptr || call.threshold.data != nullptr ||
-         !call.parameters.spiking || call.storage > Storage::Double;
-}
-
 }  // namespace
 
 const char* isa() {
@@ -133,8 +126,7 @@ void backward(const KernelFamily& family, const BackwardCall& call) {
   const long size = element_sizes[storage];
   const bool past_caches =
       call.grad_x != nullptr && call.steps * call.neurons * size > large_result;
-  const bool general =
-      is_general(call) || call.grad_rate != nullptr || call.grad_threshold != nullptr;
+  const bool general = is_general(call) || sums_parameters(call);
   spread(call.steps, call.neurons, size, [&](long begin, long end) {
     general ? all.general_backward[storage](call, begin, end)
             : all.backward[storage][surrogate](call, begin, end, past_caches);

@@ -1,42 +1,25 @@
-// The CUDA driver: a thread owns one neuron through all steps, with the state in registers, so that
-// neighbouring threads read and write neighbouring addresses. It knows no neuron; a file beside it
-// instantiates it for each.
+// The plain CUDA driver: parameters are numbers and the membrane is saved; cuda/general.cuh has the
+// rest. It knows no neuron; a file beside it instantiates it for each.
 #pragma once
 
-#include "cuda/launch.h"
+#include "cuda/general.cuh"
+#include "cuda/thread.cuh"
 #include "neuron/reset.h"
 #include "neuron/surrogate.h"
 
 namespace spikenode::cuda {
 
-constexpr int threads_per_block = 256;
-
-template <class T>
-__device__ __forceinline__ const T* row(const void* base, long t, long stride) {
-  return static_cast<const T*>(base) + t * stride;
-}
-template <class T>
-__device__ __forceinline__ T* row(void* base, long t, long stride) {
-  return static_cast<T*>(base) + t * stride;
-}
-__device__ __forceinline__ long neuron_index() {
-  return static_cast<long>(blockIdx.x) * threads_per_block + threadIdx.x;
-}
-
 template <class T, template <class> class Neuron, bool hard>
-__global__ void __launch_bounds__(threads_per_block) forward_kernel(ForwardCall call) {
+__global__ void __launch_bounds__(threads_per_block)
+    forward_kernel(const __grid_constant__ ForwardCall call) {
   const long i = neuron_index();
   if (i >= call.neurons) return;
-  const NeuronParameters& p = call.parameters;
-  const Neuron<T> neuron(p);
-  const Reset<T, hard> reset(p);
-  const AnySurrogate<T> surrogate{p.surrogate, p.surrogate_parameters};
+  const Neuron<T> neuron(call.parameters);
+  const Reset<T, hard> reset(call.parameters);
   T v = static_cast<const T*>(call.v)[i];
   for (long t = 0; t < call.steps; ++t) {
-    const T x = row<T>(call.x, t, call.x_stride)[i];
-    const T h = neuron.template charge<T>(x, v);
-    const T s = p.spiking ? reset.template fire<T>(h)
-                          : surrogate.template primitive<T>(h - reset.threshold);
+    const T h = neuron.template charge<T>(row<T>(call.x, t, call.x_stride)[i], v);
+    const T s = reset.template fire<T>(h);
     v = reset.template apply<T>(h, s);
     if (call.h_seq != nullptr) row<T>(call.h_seq, t, call.neurons)[i] = h;
     row<T>(call.s, t, call.neurons)[i] = s;
@@ -46,21 +29,20 @@ __global__ void __launch_bounds__(threads_per_block) forward_kernel(ForwardCall 
 }
 
 template <class T, template <class> class Neuron, template <class> class Surrogate, bool hard>
-__global__ void __launch_bounds__(threads_per_block) backward_kernel(BackwardCall call) {
+__global__ void __launch_bounds__(threads_per_block)
+    backward_kernel(const __grid_constant__ BackwardCall call) {
   const long i = neuron_index();
   if (i >= call.neurons) return;
-  const NeuronParameters& p = call.parameters;
-  const Neuron<T> neuron(p);
-  const Reset<T, hard> reset(p);
-  const Surrogate<T> surrogate(p.surrogate_parameters);
+  const Neuron<T> neuron(call.parameters);
+  const Reset<T, hard> reset(call.parameters);
+  const Surrogate<T> surrogate(call.parameters.surrogate_parameters);
   T grad_v = static_cast<const T*>(call.grad_v)[i];
   for (long t = call.steps - 1; t >= 0; --t) {
     if (call.grad_v_seq != nullptr) grad_v += row<T>(call.grad_v_seq, t, call.grad_v_seq_stride)[i];
     const T h = row<T>(call.h, t, call.h_stride)[i];
     const T grad_s = row<T>(call.grad_s, t, call.grad_s_stride)[i];
-    const T u = h - reset.threshold;
-    const T slope = surrogate.template derivative<T>(u);
-    const T s = p.spiking ? reset.template fire<T>(h) : surrogate.template primitive<T>(u);
+    const T slope = surrogate.template derivative<T>(h - reset.threshold);
+    const T s = reset.template fire<T>(h);
     const T grad_h = reset.template adjoint<T>(h, s, slope, grad_s, grad_v);
     // h of this step has been read: grad_x may lie over it.
     if (call.grad_x != nullptr) {
@@ -69,10 +51,6 @@ __global__ void __launch_bounds__(threads_per_block) backward_kernel(BackwardCal
     grad_v = neuron.template grad_v<T>(grad_h);
   }
   static_cast<T*>(call.grad_v)[i] = grad_v;
-}
-
-inline unsigned blocks(long neurons) {
-  return static_cast<unsigned>((neurons + threads_per_block - 1) / threads_per_block);
 }
 
 template <class T, template <class> class Neuron>
@@ -101,7 +79,11 @@ constexpr KernelFamily kernels_of() {
 #define SPIKENODE_FLOAT(name, ...) &backward<float, Neuron, name>,
 #define SPIKENODE_DOUBLE(name, ...) &backward<double, Neuron, name>,
   return {{&forward<float, Neuron>, &forward<double, Neuron>},
-          {{SPIKENODE_SURROGATES(SPIKENODE_FLOAT)}, {SPIKENODE_SURROGATES(SPIKENODE_DOUBLE)}}};
+          {{SPIKENODE_SURROGATES(SPIKENODE_FLOAT)}, {SPIKENODE_SURROGATES(SPIKENODE_DOUBLE)}},
+          {&general_forward<float, Neuron>, &general_forward<double, Neuron>,
+           &general_forward<BFloat16, Neuron>, &general_forward<Float16, Neuron>},
+          {&general_backward<float, Neuron>, &general_backward<double, Neuron>,
+           &general_backward<BFloat16, Neuron>, &general_backward<Float16, Neuron>}};
 #undef SPIKENODE_FLOAT
 #undef SPIKENODE_DOUBLE
 }

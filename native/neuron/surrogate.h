@@ -299,19 +299,19 @@ struct DeterministicPass {
   }
 };
 
+template <class Surrogate, class = void>
+struct HasPrimitive {
+  static constexpr bool value = true;
+};
 template <class Surrogate>
-constexpr bool has_primitive(decltype(Surrogate::has_primitive)*) {
-  return Surrogate::has_primitive;
-}
-template <class Surrogate>
-constexpr bool has_primitive(...) {
-  return true;
-}
+struct HasPrimitive<Surrogate, decltype(void(Surrogate::has_primitive))> {
+  static constexpr bool value = Surrogate::has_primitive;
+};
 
 /// The primitive; the operators let no surrogate without one come here.
 template <class Surrogate, class R>
 SPIKENODE_INLINE R primitive_of(const Surrogate& surrogate, R u) {
-  if constexpr (has_primitive<Surrogate>(nullptr)) {
+  if constexpr (HasPrimitive<Surrogate>::value) {
     return surrogate.template primitive<R>(u);
   } else {
     return u;
@@ -320,34 +320,30 @@ SPIKENODE_INLINE R primitive_of(const Surrogate& surrogate, R u) {
 
 #if defined(__CUDACC__)
 
-/// Any of them, chosen at run time: where being fast matters less than the number of kernels.
+/// Any of them, chosen at run time: where being fast matters less than the number of kernels. Not
+/// inlined, since a driver that unrolls its steps would have all of them in each.
 template <class T>
-struct AnySurrogate {
-  SurrogateKind kind;
-  const double* parameters;
-  template <class R>
-  SPIKENODE_INLINE R derivative(R u) const {
-    switch (kind) {
+__device__ __noinline__ T any_derivative(SurrogateKind kind, const double* parameters, T u) {
+  switch (kind) {
 #define SPIKENODE_CASE(name, ...) \
   case SurrogateKind::name:       \
-    return name<T>(parameters).template derivative<R>(u);
-      SPIKENODE_SURROGATES(SPIKENODE_CASE)
+    return name<T>(parameters).template derivative<T>(u);
+    SPIKENODE_SURROGATES(SPIKENODE_CASE)
 #undef SPIKENODE_CASE
-    }
-    return u;
   }
-  template <class R>
-  SPIKENODE_INLINE R primitive(R u) const {
-    switch (kind) {
+  return u;
+}
+template <class T>
+__device__ __noinline__ T any_primitive(SurrogateKind kind, const double* parameters, T u) {
+  switch (kind) {
 #define SPIKENODE_CASE(name, ...) \
   case SurrogateKind::name:       \
-    return primitive_of<name<T>, R>(name<T>(parameters), u);
-      SPIKENODE_SURROGATES(SPIKENODE_CASE)
+    return primitive_of<name<T>, T>(name<T>(parameters), u);
+    SPIKENODE_SURROGATES(SPIKENODE_CASE)
 #undef SPIKENODE_CASE
-    }
-    return u;
   }
-};
+  return u;
+}
 
 #endif
 

@@ -51,7 +51,7 @@ struct SurrogateEntry {
    {first, second},                                                                             \
    {Limits::first_limits, Limits::second_limits},                                               \
    {first_default, second_default},                                                             \
-   has_primitive<name<float>>(nullptr)},
+   HasPrimitive<name<float>>::value},
 constexpr SurrogateEntry surrogates[] = {SPIKENODE_SURROGATES(SPIKENODE_ENTRY)};
 #undef SPIKENODE_ENTRY
 

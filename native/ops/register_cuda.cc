@@ -7,6 +7,7 @@
 #include "ops/integrate_fire.h"
 #include "ops/lif.h"
 #include "ops/membrane.h"
+#include "ops/parametric_lif.h"
 
 namespace spikenode {
 namespace {
@@ -17,14 +18,11 @@ template <class Schema, const cuda::KernelFamily& kernels>
 struct OnCuda : Schema {
   static void forward(const ForwardCall& call, const Tensor& like) {
     const c10::cuda::CUDAGuard guard(like.device());
-    const auto run = kernels.forward[like.scalar_type() == at::kDouble];
-    C10_CUDA_CHECK(run(call, c10::cuda::getCurrentCUDAStream()));
+    C10_CUDA_CHECK(cuda::forward(kernels, call, c10::cuda::getCurrentCUDAStream()));
   }
   static void backward(const BackwardCall& call, const Tensor& like) {
     const c10::cuda::CUDAGuard guard(like.device());
-    const int surrogate = static_cast<int>(call.parameters.surrogate);
-    const auto run = kernels.backward[like.scalar_type() == at::kDouble][surrogate];
-    C10_CUDA_CHECK(run(call, c10::cuda::getCurrentCUDAStream()));
+    C10_CUDA_CHECK(cuda::backward(kernels, call, c10::cuda::getCurrentCUDAStream()));
   }
 };
 
@@ -34,6 +32,7 @@ TORCH_LIBRARY_IMPL(spikenode, CUDA, library) {
   const auto key = c10::DispatchKey::CUDA;
   MembraneOperators<OnCuda<IntegrateFireSchema, cuda::integrate_fire>>::implement(library, key);
   MembraneOperators<OnCuda<LifSchema, cuda::lif>>::implement(library, key);
+  MembraneOperators<OnCuda<ParametricLifSchema, cuda::lif>>::implement(library, key);
 }
 
 }  // namespace spikenode
