@@ -141,7 +141,10 @@ class CallWriter {
       const table = constantFor(this.#constants.words, `[${entries.join(', ')}]`, 'words');
       return `choiceOf(${value}, ${table}, ${where})`;
     }
-    if (argument.bounded) return `${type === 'Scalar' ? 'safeOf' : 'boundedOf'}(${value}, ${where})`;
+    if (argument.bounded !== undefined) {
+      if (type === 'Scalar') return `safeOf(${value}, ${where})`;
+      return `boundedOf(${value}, ${where}${argument.bounded === 31 ? '' : `, ${argument.bounded}`})`;
+    }
     if (type === 'Tensor') return `handleOf(${value}, ${where})`;
     if (type === 'Tensor?') return `optionalHandleOf(${value}, ${where})`;
     if (type === 'Generator?') return `generatorHandleOf(${value}, ${where})`;

@@ -15,8 +15,8 @@ export interface Overrides {
   readonly fallback: Readonly<Record<string, { overload: string; reason: string }>>;
   /** Words for `str` arguments, and words with numbers for `int` ones; by argument or operator.argument. */
   readonly words: Readonly<Record<string, Words & { reason: string }>>;
-  /** Integers that libtorch computes with before it checks them: below 2^31, or for a Scalar safe integers. */
-  readonly bounded: Readonly<Record<string, { arguments: readonly string[]; reason: string }>>;
+  /** Integers that libtorch computes with before it checks them: of 31 or `bits` bits, or for a Scalar safe integers. */
+  readonly bounded: Readonly<Record<string, { arguments: readonly string[]; bits?: number; reason: string }>>;
   /** Operators without results that may run on the native thread: see `queued` of lib/tensor/dispatch.ts. */
   readonly queued: Readonly<Record<string, { reason: string }>>;
   /** Results that may be undefined tensors, by index. */
@@ -37,8 +37,8 @@ export interface Words {
 export interface Argument extends SchemaArgument {
   readonly jsName: string;
   readonly words: Words | undefined;
-  /** See `Overrides.bounded`. */
-  readonly bounded: boolean;
+  /** See `Overrides.bounded`: how many bits, or undefined. */
+  readonly bounded: number | undefined;
 }
 
 /** One overload, its arguments sorted by how a caller gives them. */
@@ -136,12 +136,13 @@ function parseAllowList(text: string): { name: string; overload: string | undefi
 function toArgument(argument: SchemaArgument, schema: OperatorSchema, overrides: OverrideLookup): Argument {
   const jsName = camelCase(argument.name);
   const words = overrides.find('words', `${schema.name}.${argument.name}`, argument.name);
+  const bound = overrides.find('bounded', fullName(schema));
   const fits = plainType(argument.type) === (Array.isArray(words?.values) ? 'str' : 'int');
   return {
     ...argument,
     jsName: RESERVED.has(jsName) ? `${jsName}_` : jsName,
     words: fits ? words : undefined,
-    bounded: overrides.find('bounded', fullName(schema))?.arguments.includes(argument.name) ?? false,
+    bounded: bound?.arguments.includes(argument.name) ? (bound.bits ?? 31) : undefined,
   };
 }
 

@@ -22,17 +22,19 @@ export function choiceOf(
   throw argumentError(op, argument, `one of ${words.join(', ')}`, value);
 }
 
-const BOUND = 2 ** 31;
-
 /**
  * Integers of sizes with which libtorch computes before it checks them: larger ones overflow there. A list
  * is copied, so that it cannot change between the check and the call. Other types are left to the bridge.
+ * @param bits the bound is 2 to the power of it
  */
-export function boundedOf(value: unknown, op: string, argument: string): unknown {
-  if (Array.isArray(value)) return value.map((item) => boundedOf(item, op, argument));
+export function boundedOf(value: unknown, op: string, argument: string, bits: number = 31): unknown {
+  if (Array.isArray(value)) return value.map((item) => boundedOf(item, op, argument, bits));
+  const bound = 2 ** bits;
   const isInteger = typeof value === 'number' || typeof value === 'bigint';
-  if (isInteger && (value >= BOUND || value < -BOUND)) {
-    throw new ShapeError(`${op}: argument '${argument}' must be between -2^31 and 2^31 - 1, got ${value}`);
+  if (isInteger && (value >= bound || value < -bound)) {
+    throw new ShapeError(
+      `${op}: argument '${argument}' must be between -2^${bits} and 2^${bits} - 1, got ${value}`,
+    );
   }
   return value;
 }

@@ -841,7 +841,7 @@ export function choleskySolve(self: Tensor, input2: Tensor, upper?: boolean): Te
 
 /** `chunk(Tensor self, int chunks, int dim=0) -> Tensor[]` */
 export function chunk(self: Tensor, chunks: number, dim?: number): Tensor[] {
-  return wrapList(op_chunk.bound().call(op_chunk.id, handleOf(self, 'chunk', 'self'), chunks, dim));
+  return wrapList(op_chunk.bound().call(op_chunk.id, handleOf(self, 'chunk', 'self'), boundedOf(chunks, 'chunk', 'chunks', 20), dim));
 }
 
 /**

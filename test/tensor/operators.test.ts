@@ -262,6 +262,11 @@ test('wrong arguments are errors that name operator and argument', () => {
     message: /^arange: argument 'end' must be a safe integer/,
   });
   assert.throws(() => maxPool1d(ones([1, 5]), Number.NaN), { name: 'TypeError' });
+  assert.throws(() => zeros([0]).chunk(2 ** 20), {
+    name: 'ShapeError',
+    message: "chunk: argument 'chunks' must be between -2^20 and 2^20 - 1, got 1048576",
+  });
+  assert.equal(zeros([0]).chunk(3).length, 3);
 });
 
 test('the types follow the overloads', () => {
