@@ -26,6 +26,13 @@ export interface EvaluateOptions extends InferenceOptions {
   readonly prefix?: string;
 }
 
+/** What a pass over data has collected so far, as a checkpoint keeps it. */
+export interface MeterState {
+  readonly loss: number;
+  readonly measured: number;
+  readonly confusion: readonly (readonly number[])[];
+}
+
 /** Collects what a pass over data is judged by. */
 export class Meter {
   readonly #names: readonly MetricName[];
@@ -47,6 +54,16 @@ export class Meter {
     this.#loss += value * batch.size;
     this.#measured += batch.size;
     return value;
+  }
+
+  stateDict(): MeterState {
+    return { loss: this.#loss, measured: this.#measured, confusion: this.#matrix.rows() };
+  }
+
+  loadStateDict({ loss, measured, confusion }: MeterState): void {
+    this.#loss = loss;
+    this.#measured = measured;
+    this.#matrix.load(confusion);
   }
 
   /** The metrics, and the mean loss over all samples if there was one. */

@@ -1,5 +1,6 @@
 export { Adam, type AdamOptions, AdamW, type AdamWOptions } from './adam.js';
 export { epochOrder } from './batches.js';
+export type { CheckpointOptions } from './checkpoint.js';
 export {
   type OptimizerClass,
   type OptimizerConfig,
@@ -11,8 +12,16 @@ export {
   type SchedulerClass,
   schedulers,
 } from './configuration.js';
+export { EarlyStopping, type EarlyStoppingOptions } from './early-stopping.js';
 export { type EvaluateOptions, evaluate, type InferenceOptions, predict } from './evaluate.js';
-export { type EpochMetrics, type FitOptions, type FitResult, fit, type StepInfo } from './fit.js';
+export {
+  type EpochMetrics,
+  type FitOptions,
+  type FitResult,
+  fit,
+  type ResumeInfo,
+  type StepInfo,
+} from './fit.js';
 export {
   type CheckpointMetric,
   Framework,

@@ -15,6 +15,11 @@ export class ConfusionMatrix {
     }
   }
 
+  /** Takes over what `rows` gave. */
+  load(rows: readonly (readonly number[])[]): void {
+    this.#counts.set(rows.flat());
+  }
+
   /** The counts, a row for each true class. */
   rows(): number[][] {
     return Array.from({ length: this.classes }, (_, i) => [
