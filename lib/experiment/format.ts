@@ -1,6 +1,22 @@
 import { z } from 'zod';
 import { ConfigError, type ConfigPath } from '../errors.js';
-import { checkValue, flag, integer, KeyError, list, plainTable, shown, text } from '../parameters.js';
+import {
+  checkValue,
+  finite,
+  flag,
+  integer,
+  KeyError,
+  list,
+  oneOf,
+  type ParameterTable,
+  plainTable,
+  resolved,
+  resolveParameters,
+  shown,
+  text,
+} from '../parameters.js';
+import { checkpointSchedule } from '../training/checkpoint.js';
+import { EarlyStopping } from '../training/index.js';
 import { isTable, merged, type Table, valueAt } from './table.js';
 
 /** A component of an experiment: the name of its class and what that takes, under the established names. */
@@ -26,6 +42,21 @@ export interface BenchSection {
   readonly use_test_as_valid: boolean;
 }
 
+/** Ends training when a metric stops getting better; see `EarlyStoppingOptions`. */
+export interface EarlyStoppingSection {
+  readonly monitor?: string | undefined;
+  readonly mode?: 'max' | 'min' | undefined;
+  readonly patience?: number | undefined;
+  readonly min_delta?: number | undefined;
+}
+
+/** See `CheckpointOptions`. */
+export interface CheckpointSection {
+  readonly every_steps?: number | undefined;
+  readonly every_epochs?: number | undefined;
+  readonly keep?: number | undefined;
+}
+
 export interface ModelSection extends ComponentConfig {
   readonly name: string;
   /** 0: no training. */
@@ -38,6 +69,15 @@ export interface ModelSection extends ComponentConfig {
   readonly disabled: boolean;
   /** None: training does not change the weights. */
   readonly optimizer?: OptimizerSection | undefined;
+  /** Batches whose gradients make one step of the optimizer. Default 1. */
+  readonly accumulate_grad_batches?: number | undefined;
+  /** Default 0: gradients are not clipped. */
+  readonly gradient_clip_val?: number | undefined;
+  /** Default 'norm'. */
+  readonly gradient_clip_algorithm?: 'norm' | 'value' | undefined;
+  readonly early_stopping?: EarlyStoppingSection | undefined;
+  /** When checkpoints are written; false for none. */
+  readonly checkpoint?: CheckpointSection | false | undefined;
   /** Settings for quantization. */
   readonly update?: { readonly quant_params?: Readonly<Record<string, unknown>> | undefined } | undefined;
 }
@@ -67,6 +107,12 @@ const bench = z.strictObject({
   use_test_as_valid: flag().default(false),
 });
 
+// Checked, but kept without the defaults, which belong to what uses the table.
+function asWritten<T>(table: ParameterTable, value: unknown): T {
+  resolveParameters(table, value);
+  return value as T;
+}
+
 const modelEntries = {
   name: fileName,
   kind: text(),
@@ -78,6 +124,15 @@ const modelEntries = {
   evaluate: flag().default(true),
   disabled: flag().default(false),
   optimizer: z.strictObject({ kind: text(), params, scheduler: component.optional() }).optional(),
+  accumulate_grad_batches: integer(1).optional(),
+  gradient_clip_val: finite().min(0).optional(),
+  gradient_clip_algorithm: oneOf(['norm', 'value']).optional(),
+  early_stopping: resolved((value) =>
+    asWritten<EarlyStoppingSection>(EarlyStopping.parameters, value),
+  ).optional(),
+  checkpoint: resolved((value) =>
+    value === false ? value : asWritten<CheckpointSection>(checkpointSchedule, value),
+  ).optional(),
   update: z.strictObject({ quant_params: params.optional() }).optional(),
 };
 

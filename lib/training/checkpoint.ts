@@ -35,11 +35,16 @@ export interface CheckpointParameters {
   readonly keep: number;
 }
 
-export const checkpointTable: ParameterTable = {
-  folder: parameter('folder', text()),
+/** What an experiment says of checkpoints; it has a folder already. */
+export const checkpointSchedule: ParameterTable = {
   everySteps: parameter('every_steps', integer(1).optional()),
   everyEpochs: parameter('every_epochs', integer(1).default(1)),
   keep: parameter('keep', integer(1).default(1)),
+};
+
+export const checkpointTable: ParameterTable = {
+  folder: parameter('folder', text()),
+  ...checkpointSchedule,
 };
 
 /** How far a training is: epochs that are finished, and steps of the optimizer since its begin. */
@@ -136,14 +141,21 @@ export async function readCheckpoint(path: string): Promise<CheckpointContent<Re
   }
 }
 
-/** Writes a file that is on the disk when the promise is fulfilled. */
+/** Writes a file so that a crash leaves the old one or the whole new one, which is on the disk in the end. */
 export async function writeDurably(file: string, content: string): Promise<void> {
-  const handle = await open(file, 'w');
+  const unfinished = `${file}.${randomUUID()}.tmp`;
   try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const handle = await open(unfinished, 'wx');
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(unfinished, file);
+  } catch (error) {
+    await rm(unfinished, { force: true }).catch(() => {});
+    throw error;
   }
 }
 

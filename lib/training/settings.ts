@@ -13,6 +13,13 @@ import { getNumThreads, libtorchVersion } from '../tensor/index.js';
 /** A value as JSON has it. */
 export type Plain = string | number | boolean | null | readonly Plain[] | { readonly [key: string]: Plain };
 
+/** Parameters of frameworks, in both spellings, that change no result. */
+export const harmlessParameters: readonly string[] = [
+  ...['accelerator', 'devices'],
+  ...['enableProgressBar', 'enable_progress_bar', 'progressBarRefreshRate', 'progress_bar_refresh_rate'],
+  ...['enableConfusionMatrix', 'enable_confusion_matrix'],
+];
+
 /** Where two values differ first. */
 export interface Difference {
   readonly path: ConfigPath;

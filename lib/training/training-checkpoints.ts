@@ -17,6 +17,7 @@ import {
   brief,
   environment,
   firstDifference,
+  harmlessParameters,
   type Plain,
   plain,
   settingsOfData,
@@ -213,13 +214,6 @@ function requireSame(path: string, saved: SavedTraining, settings: Plain): void 
   );
 }
 
-// Parameters of frameworks that change no result.
-const harmless: readonly string[] = [
-  ...['accelerator', 'devices'],
-  ...['enableProgressBar', 'enable_progress_bar', 'progressBarRefreshRate', 'progress_bar_refresh_rate'],
-  ...['enableConfusionMatrix', 'enable_confusion_matrix'],
-];
-
 function settingsOf(
   { model, data, parameters }: BegunTraining,
   framework: Framework,
@@ -227,7 +221,9 @@ function settingsOf(
 ): Plain {
   const { batchSize, dropLast, seed, accumulateGradBatches } = parameters;
   const { gradientClipVal, gradientClipAlgorithm } = parameters;
-  const params = Object.entries(options.framework?.params ?? {}).filter(([name]) => !harmless.includes(name));
+  const params = Object.entries(options.framework?.params ?? {}).filter(
+    ([name]) => !harmlessParameters.includes(name),
+  );
   return {
     ...{ batchSize, dropLast, seed: seed ?? null },
     ...{ accumulateGradBatches, gradientClipVal, gradientClipAlgorithm },

@@ -19,13 +19,13 @@ import { BatchNorm1d, Flatten, Linear, type Module, Sequential } from '../../lib
 import { SNN } from '../../lib/snn.js';
 import { manualSeed, memory, setNumThreads, type Tensor } from '../../lib/tensor/index.js';
 import {
+  type EpochMetrics,
   type FitOptions,
   type FitResult,
   fit,
   frameworks,
   type ResumeInfo,
   SpikingJellyMultiStep,
-  type StepInfo,
 } from '../../lib/training/index.js';
 import { samples } from './helpers.js';
 
@@ -364,13 +364,15 @@ test('a checkpoint that cannot be written is an error that names the last one', 
     /^\S+: cannot be written: there is a file where a folder should be \(EEXIST\)$/,
   ]);
   rmSync(folder);
-  // In the second epoch the folder is gone, and there is a file in its place.
-  const onStep = ({ epoch, step }: StepInfo): void => {
-    if (epoch !== 2 || step !== 2) return;
+  // After the second epoch the folder is gone, and there is a file in its place.
+  const onEpoch = async ({ epoch }: EpochMetrics): Promise<void> => {
+    if (epoch !== 2) return;
+    while (!existsSync(join(folder, 'epoch-1-step-3')))
+      await new Promise((resolve) => setTimeout(resolve, 1));
     renameSync(folder, `${folder}-moved`);
     writeFileSync(folder, '');
   };
-  await rejects(fit(net(0), data, { ...usual, checkpoint: { folder }, onStep }), CheckpointError, [
+  await rejects(fit(net(0), data, { ...usual, checkpoint: { folder }, onEpoch }), CheckpointError, [
     /epoch-2-step-6: cannot be written: there is a file where a folder should be \(ENOTDIR\)$/,
   ]);
   assert.ok(existsSync(join(`${folder}-moved`, 'epoch-1-step-3', 'state.json')));
