@@ -11,7 +11,6 @@ import {
   type ParameterTable,
   plainTable,
   resolved,
-  resolveParameters,
   shown,
   text,
 } from '../parameters.js';
@@ -25,8 +24,13 @@ export interface ComponentConfig {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
+export interface SchedulerSection extends ComponentConfig {
+  /** Whether the rate changes after each epoch, which is the default, or after each update of the weights. */
+  readonly interval?: 'epoch' | 'step' | undefined;
+}
+
 export interface OptimizerSection extends ComponentConfig {
-  readonly scheduler?: ComponentConfig | undefined;
+  readonly scheduler?: SchedulerSection | undefined;
 }
 
 export interface BenchSection {
@@ -94,6 +98,7 @@ export interface ExperimentConfig {
 
 const params = z.record(z.string(), z.unknown()).default({});
 const component = z.strictObject({ kind: text(), params });
+const interval = oneOf(['epoch', 'step']).optional();
 const fileName = text()
   .regex(/^(?!\.{1,2}$)[^/\\\0]*$/)
   .describe('a name that can be part of a file name, without / and \\');
@@ -107,10 +112,10 @@ const bench = z.strictObject({
   use_test_as_valid: flag().default(false),
 });
 
-// Checked, but kept without the defaults, which belong to what uses the table.
-function asWritten<T>(table: ParameterTable, value: unknown): T {
-  resolveParameters(table, value);
-  return value as T;
+// A table of parameters under their established names.
+function tableOf<T>(table: ParameterTable): z.ZodType<T> {
+  const entries = Object.values(table).map(({ toml, check }) => [toml, z.optional(check)]);
+  return z.strictObject(Object.fromEntries(entries)) as unknown as z.ZodType<T>;
 }
 
 const modelEntries = {
@@ -123,15 +128,15 @@ const modelEntries = {
   train: flag().default(true),
   evaluate: flag().default(true),
   disabled: flag().default(false),
-  optimizer: z.strictObject({ kind: text(), params, scheduler: component.optional() }).optional(),
+  optimizer: z
+    .strictObject({ kind: text(), params, scheduler: component.extend({ interval }).optional() })
+    .optional(),
   accumulate_grad_batches: integer(1).optional(),
   gradient_clip_val: finite().min(0).optional(),
   gradient_clip_algorithm: oneOf(['norm', 'value']).optional(),
-  early_stopping: resolved((value) =>
-    asWritten<EarlyStoppingSection>(EarlyStopping.parameters, value),
-  ).optional(),
+  early_stopping: tableOf<EarlyStoppingSection>(EarlyStopping.parameters).optional(),
   checkpoint: resolved((value) =>
-    value === false ? value : asWritten<CheckpointSection>(checkpointSchedule, value),
+    value === false ? value : checkValue(tableOf<CheckpointSection>(checkpointSchedule), value, []),
   ).optional(),
   update: z.strictObject({ quant_params: params.optional() }).optional(),
 };
@@ -141,7 +146,9 @@ const optional = <T extends z.ZodType>(check: T): z.ZodOptional<T> => z.optional
 const partialComponent = z.strictObject({ kind: optional(text()), params: optional(params) });
 const template = z.strictObject({
   ...Object.fromEntries(Object.entries(modelEntries).map(([name, check]) => [name, optional(check)])),
-  optimizer: partialComponent.extend({ scheduler: optional(partialComponent) }).optional(),
+  optimizer: partialComponent
+    .extend({ scheduler: optional(partialComponent.extend({ interval })) })
+    .optional(),
 });
 
 const steps = z.array(component);

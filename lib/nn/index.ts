@@ -1,5 +1,5 @@
 export { BatchNorm1d, BatchNorm2d, type BatchNormOptions } from './batch-norm.js';
-export { clipGradNorm, clipGradValue } from './clip-grad.js';
+export { type ClipGradNormOptions, clipGradNorm, clipGradValue } from './clip-grad.js';
 export { ModuleDict, ModuleList, Sequential } from './containers.js';
 export { Conv1d, Conv2d, type ConvOptions } from './conv.js';
 export { Flatten, type FlattenOptions } from './flatten.js';

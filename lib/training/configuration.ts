@@ -1,29 +1,31 @@
-import type { ConfigPath } from '../errors.js';
+import { ConfigError, type ConfigPath } from '../errors.js';
 import type { StepMode } from '../nn/index.js';
-import { type ParameterTable, plainTable } from '../parameters.js';
+import { checkValue, oneOf, type ParameterTable, plainTable, shown } from '../parameters.js';
 import { Registry } from '../registry.js';
 import type { Tensor } from '../tensor/index.js';
-import { Adam, AdamW } from './adam.js';
 import { type Framework, type FrameworkClass, frameworks } from './framework.js';
 import { type KindConfig, resolveKind } from './kind.js';
-import type { Optimizer } from './optimizer.js';
-import { CosineAnnealingLR, MultiStepLR, type Scheduled, type Scheduler, StepLR } from './scheduler.js';
-import { SGD } from './sgd.js';
+import type { Optimized, Optimizer } from './optimizer.js';
+import { Adadelta } from './optimizers/adadelta.js';
+import { Adagrad } from './optimizers/adagrad.js';
+import { Adam, AdamW } from './optimizers/adam.js';
+import { Adamax } from './optimizers/adamax.js';
+import { ASGD } from './optimizers/asgd.js';
+import { NAdam } from './optimizers/nadam.js';
+import { RAdam } from './optimizers/radam.js';
+import { RMSprop } from './optimizers/rmsprop.js';
+import { Rprop } from './optimizers/rprop.js';
+import { SGD } from './optimizers/sgd.js';
+import type { Scheduled, Scheduler, SchedulerInterval } from './scheduler.js';
+import { schedulers } from './schedulers/sequence.js';
 
 /** A class of optimizers with the table of its hyperparameters. */
 export interface OptimizerClass {
   // biome-ignore lint/suspicious/noExplicitAny: each class has options of its own; its table checks them
-  new (parameters: Iterable<Tensor>, options?: any): Optimizer<any>;
+  new (parameters: Optimized, options?: any): Optimizer<any>;
   readonly parameters: ParameterTable;
   /** What the table cannot tell. @throws ConfigError */
   check?(values: never, path: ConfigPath): void;
-}
-
-/** A class of learning-rate schedulers with the table of its parameters. */
-export interface SchedulerClass {
-  // biome-ignore lint/suspicious/noExplicitAny: each class has options of its own; its table checks them
-  new (optimizer: Scheduled, options?: any): Scheduler;
-  readonly parameters: ParameterTable;
 }
 
 /** Optimizers by `kind`. */
@@ -31,18 +33,24 @@ export const optimizers: Registry<OptimizerClass> = new Registry<OptimizerClass>
   SGD,
   Adam,
   AdamW,
+  NAdam,
+  RAdam,
+  Adamax,
+  Adadelta,
+  Adagrad,
+  RMSprop,
+  Rprop,
+  ASGD,
 });
 
-/** Learning-rate schedulers by `kind`. */
-export const schedulers: Registry<SchedulerClass> = new Registry<SchedulerClass>('scheduler kind', {
-  StepLR,
-  MultiStepLR,
-  CosineAnnealingLR,
-});
+/** How the rate changes, and whether that happens after each epoch (the default) or each update of the weights. */
+export interface SchedulerConfig extends KindConfig {
+  readonly interval?: SchedulerInterval | undefined;
+}
 
-/** How a network is optimized: the optimizer, and how its rate changes from epoch to epoch. */
+/** How a network is optimized: the optimizer, and how its rate changes. */
 export interface OptimizerConfig extends KindConfig {
-  readonly scheduler?: KindConfig | undefined;
+  readonly scheduler?: SchedulerConfig | undefined;
 }
 
 /** An optimizer configuration that has been checked. */
@@ -60,13 +68,34 @@ export interface ResolvedOptimizer {
 export function resolveOptimizer(config: unknown, path: ConfigPath): ResolvedOptimizer {
   const optimizer = resolveKind(optimizers, config, path, ['scheduler']);
   const { scheduler: given } = plainTable(config, path);
-  const scheduler = given === undefined ? null : resolveKind(schedulers, given, [...path, 'scheduler']);
+  const scheduler =
+    given === undefined ? null : resolveScheduler(given, optimizer.params, [...path, 'scheduler']);
   return {
     create: (parameters) => {
       const made = new optimizer.found(parameters, optimizer.params);
-      return { optimizer: made, scheduler: scheduler && new scheduler.found(made, scheduler.params) };
+      return { optimizer: made, scheduler: scheduler?.(made) ?? null };
     },
   };
+}
+
+// `hyperparameters` are those of the optimizer's one group.
+function resolveScheduler(
+  config: unknown,
+  hyperparameters: object,
+  path: ConfigPath,
+): (optimizer: Scheduled) => Scheduler {
+  const { found, kind, params } = resolveKind(schedulers, config, path, ['interval']);
+  found.fits?.(params as never, [...path, 'params'], [hyperparameters]);
+  const { interval: given = 'epoch' } = plainTable(config, path);
+  const interval = checkValue(oneOf(['epoch', 'step']), given, [...path, 'interval']);
+  if (found.needsMetric && interval === 'step') {
+    throw new ConfigError(
+      [...path, 'interval'],
+      `"epoch" for ${kind}, whose metric is that of an epoch`,
+      shown(interval),
+    );
+  }
+  return (optimizer) => Object.assign(new found(optimizer, params), { interval });
 }
 
 /** A framework configuration that has been checked. */

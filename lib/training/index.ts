@@ -1,4 +1,3 @@
-export { Adam, type AdamOptions, AdamW, type AdamWOptions } from './adam.js';
 export { epochOrder } from './batches.js';
 export type { CheckpointOptions } from './checkpoint.js';
 export {
@@ -9,8 +8,7 @@ export {
   type ResolvedOptimizer,
   resolveFramework,
   resolveOptimizer,
-  type SchedulerClass,
-  schedulers,
+  type SchedulerConfig,
 } from './configuration.js';
 export { EarlyStopping, type EarlyStoppingOptions } from './early-stopping.js';
 export { type EvaluateOptions, evaluate, type InferenceOptions, predict } from './evaluate.js';
@@ -38,11 +36,23 @@ export type { KindConfig } from './kind.js';
 export { CrossEntropy, type Loss, type LossClass, losses, MeanSquaredError } from './loss.js';
 export { ConfusionMatrix, type MetricName, metric, metricNames } from './metrics.js';
 export {
+  type ImplementationOptions,
+  type Optimized,
   Optimizer,
   type OptimizerStateDict,
   type ParameterGroup,
   type ParameterGroupOptions,
 } from './optimizer.js';
+export { Adadelta, type AdadeltaOptions } from './optimizers/adadelta.js';
+export { Adagrad, type AdagradOptions } from './optimizers/adagrad.js';
+export { Adam, type AdamOptions, AdamW, type AdamWOptions } from './optimizers/adam.js';
+export { Adamax, type AdamaxOptions } from './optimizers/adamax.js';
+export { ASGD, type ASGDOptions } from './optimizers/asgd.js';
+export { NAdam, type NAdamOptions } from './optimizers/nadam.js';
+export { RAdam, type RAdamOptions } from './optimizers/radam.js';
+export { RMSprop, type RMSpropOptions } from './optimizers/rmsprop.js';
+export { Rprop, type RpropOptions } from './optimizers/rprop.js';
+export { SGD, type SGDOptions } from './optimizers/sgd.js';
 export {
   loadSafetensors,
   SafetensorsError,
@@ -50,14 +60,50 @@ export {
   saveSafetensors,
 } from './safetensors.js';
 export {
-  CosineAnnealingLR,
-  type CosineAnnealingLROptions,
-  MultiStepLR,
-  type MultiStepLROptions,
   type Scheduled,
   Scheduler,
+  type SchedulerInterval,
   type SchedulerStateDict,
+} from './scheduler.js';
+export {
+  CosineAnnealingLR,
+  type CosineAnnealingLROptions,
+  CosineAnnealingWarmRestarts,
+  type CosineAnnealingWarmRestartsOptions,
+} from './schedulers/cosine.js';
+export {
+  CyclicLR,
+  type CyclicLROptions,
+  OneCycleLR,
+  type OneCycleLROptions,
+  type PerGroup,
+} from './schedulers/cycle.js';
+export {
+  ConstantLR,
+  type ConstantLROptions,
+  ExponentialLR,
+  type ExponentialLROptions,
+  LambdaLR,
+  type LambdaLROptions,
+  LinearLR,
+  type LinearLROptions,
+  type LRLambda,
+  MultiStepLR,
+  type MultiStepLROptions,
+  PolynomialLR,
+  type PolynomialLROptions,
+  SinDescent,
+  type SinDescentOptions,
   StepLR,
   type StepLROptions,
-} from './scheduler.js';
-export { SGD, type SGDOptions } from './sgd.js';
+} from './schedulers/decay.js';
+export { ReduceLROnPlateau, type ReduceLROnPlateauOptions } from './schedulers/plateau.js';
+export {
+  ChainedScheduler,
+  type ChainedSchedulerOptions,
+  type SchedulerClass,
+  type SchedulerPart,
+  SequentialLR,
+  type SequentialLROptions,
+  schedulers,
+} from './schedulers/sequence.js';

@@ -1,6 +1,6 @@
 import { type ConfigPath, ShapeError } from '../errors.js';
-import { type ParameterTable, plainTable, resolveParameters } from '../parameters.js';
-import { emptyLike, full, isTensor, keep, noGrad, type Tensor, tidy } from '../tensor/index.js';
+import { checkValue, finite, type ParameterTable, plainTable, resolveParameters } from '../parameters.js';
+import { emptyLike, full, fullLike, isTensor, keep, noGrad, type Tensor, tidy } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
 
 /** Parameters with hyperparameters of their own; what a group leaves out is the optimizer's. */
@@ -9,10 +9,30 @@ export interface ParameterGroupOptions {
   readonly [hyperparameter: string]: unknown;
 }
 
+/** What an optimizer is made for. */
+export type Optimized = Iterable<Tensor> | Iterable<ParameterGroupOptions>;
+
 /** Hyperparameters that every optimizer has. */
 export interface CommonParameters {
   lr: number;
 }
+
+/** Options that change no result: PyTorch's choices of an implementation, so that its configurations can be used. */
+export interface ImplementationOptions {
+  /** Accepted; spikenode chooses by itself. */
+  readonly foreach?: boolean | null;
+  /** Accepted as `foreach` is, where PyTorch has it. */
+  readonly fused?: boolean | null;
+  /** Only false: steps are not captured in CUDA graphs. */
+  readonly capturable?: false;
+  /** Only false: steps are not recorded for backward. */
+  readonly differentiable?: false;
+}
+
+/** The options `O` of an optimizer with the defaults filled in; they may be changed between steps. */
+export type Hyperparameters<O> = {
+  -readonly [K in keyof O as Exclude<K, keyof ImplementationOptions>]-?: O[K];
+};
 
 /** A group as `paramGroups` has it: the hyperparameters in camelCase, which may be changed between steps. */
 export type ParameterGroup<H extends CommonParameters = CommonParameters> = H & {
@@ -21,8 +41,14 @@ export type ParameterGroup<H extends CommonParameters = CommonParameters> = H & 
   initialLr?: number;
 };
 
-/** State of one parameter under PyTorch's names; numbers are step counts. */
+/** State of one parameter under PyTorch's names. Numbers are what PyTorch keeps in float32 tensors of one element. */
 export type ParameterState = Record<string, Tensor | number>;
+
+/** How the state of a parameter begins: numbers, and what tensors like the parameter are filled with. */
+export interface InitialState {
+  readonly numbers: Readonly<Record<string, number>>;
+  readonly tensors: Readonly<Record<string, number>>;
+}
 
 /** Hyperparameters under PyTorch's names, and the group's parameters by their number. */
 export interface SavedGroup {
@@ -65,7 +91,7 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
    * @param check what single hyperparameters cannot tell; throws ConfigError
    */
   protected constructor(
-    parameters: Iterable<Tensor> | Iterable<ParameterGroupOptions>,
+    parameters: Optimized,
     options: object,
     table: ParameterTable,
     check: Checker<H>['check'] = () => {},
@@ -82,8 +108,21 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
     for (const group of groups) this.addParamGroup(group);
   }
 
-  /** One fused update of a bucket; runs without recording and inside a scope. */
+  /** Updates a bucket; runs without recording and inside a scope. */
   protected abstract update(group: ParameterGroup<H>, bucket: Bucket): void;
+
+  /** The state of a parameter of `group` before its first step, in PyTorch's names and order. */
+  protected abstract initialState(group: Readonly<H>): InitialState;
+
+  /** The state of a parameter, begun or completed where the hyperparameters ask for more than before. */
+  protected stateOf(parameter: Tensor, group: ParameterGroup<H>): ParameterState {
+    const own = this.state.get(parameter) ?? {};
+    this.state.set(parameter, own);
+    const { numbers, tensors } = this.initialState(group);
+    for (const [name, value] of Object.entries(numbers)) own[name] ??= value;
+    for (const [name, value] of Object.entries(tensors)) own[name] ??= keep(fullLike(parameter, value));
+    return own;
+  }
 
   /**
    * Adds parameters, with hyperparameters of their own.
@@ -130,7 +169,9 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
     let number = 0;
     for (const group of this.paramGroups) {
       const saved: Record<string, unknown> = {};
-      for (const [name, { toml }] of Object.entries(this.#table)) saved[toml] = group[name as keyof H];
+      for (const [name, { toml }] of Object.entries(this.#table)) {
+        if (!unsaved.has(name)) saved[toml] = group[name as keyof H];
+      }
       if (group.initialLr !== undefined) saved['initial_lr'] = group.initialLr;
       groups.push({ ...saved, params: group.params.map((_, i) => number + i) });
       for (const parameter of group.params) {
@@ -145,7 +186,8 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
   /**
    * Takes over states and hyperparameters, those that PyTorch saved too; tensors are copied. With an error nothing
    * has changed.
-   * @throws ShapeError for other numbers of groups or parameters, or sizes; ConfigError for hyperparameters
+   * @throws ShapeError for other numbers of groups or parameters, or sizes; TypeError for states that are missing or no
+   * tensors; ConfigError for hyperparameters
    */
   loadStateDict(dict: OptimizerStateDict): void {
     const op = `${this.constructor.name}.loadStateDict`;
@@ -157,28 +199,34 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
       );
     }
     const hyperparameters = dict.param_groups.map((saved, i) => this.#restored(saved, i));
-    const states = new Map<Tensor, Readonly<Record<string, Tensor>>>();
+    const states = new Map<Tensor, () => ParameterState>();
     dict.param_groups.forEach((saved, i) => {
       saved.params.forEach((number, j) => {
         const parameter = this.paramGroups[i]!.params[j]!;
         const own = dict.state[number];
-        if (own === undefined) return;
-        requireState(own, parameter, `${op}: the state of parameter ${number}`);
-        states.set(parameter, own);
+        // PyTorch writes null for a momentum that has not begun.
+        if (own === undefined || Object.values(own).every((value) => value === null)) return;
+        const initial = this.initialState(hyperparameters[i]!);
+        requireState(own, initial, parameter, `${op}: the state of parameter ${number}`);
+        states.set(parameter, () => copiedState(own, initial, parameter));
       });
     });
     this.#dropStates();
-    for (const [parameter, own] of states) this.state.set(parameter, copiedState(own, parameter));
+    for (const [parameter, copied] of states) this.state.set(parameter, copied());
     for (const [i, restored] of hyperparameters.entries()) Object.assign(this.paramGroups[i]!, restored);
   }
 
   #restored(saved: SavedGroup, index: number): H & { initialLr?: number } {
-    const { params: _, initial_lr: initialLr, ...rest } = saved;
-    const known = new Set(Object.values(this.#table).map(({ toml }) => toml));
-    const own = Object.entries(rest).filter(([name]) => known.has(name) || !unsaved.has(name));
+    const { params: _, lr, initial_lr: initialLr, ...rest } = saved;
     const path = ['param_groups', index];
+    const known = new Set(
+      Object.entries(this.#table).flatMap(([name, { toml }]) => (unsaved.has(name) ? [] : toml)),
+    );
+    const own = Object.entries(rest).filter(([name]) => known.has(name) || !ignored.has(name));
     const restored = resolveParameters<H>(this.#table, Object.fromEntries(own), path);
     this.#check(restored, path);
+    // A schedule may have gone where an optimizer does not start, below zero.
+    restored.lr = checkValue(finite(), lr, [...path, 'lr']);
     return typeof initialLr === 'number' ? { ...restored, initialLr } : restored;
   }
 
@@ -199,13 +247,18 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
   }
 }
 
-// Hyperparameters of PyTorch that choose an implementation or repeat the class, and change no result.
-const unsaved: ReadonlySet<string> = new Set([
-  'foreach',
-  'fused',
-  'capturable',
-  'differentiable',
+// Options that change no result.
+const unsaved: ReadonlySet<string> = new Set(['foreach', 'fused', 'capturable', 'differentiable']);
+
+// What PyTorch's groups have besides: the same options, what repeats the class, what schedulers keep there.
+const ignored: ReadonlySet<string> = new Set([
+  ...unsaved,
   'decoupled_weight_decay',
+  'param_names',
+  'max_lr',
+  'min_lr',
+  'max_momentum',
+  'base_momentum',
 ]);
 
 // Options with the camelCase names; unknown ones stay for the check to name.
@@ -243,7 +296,7 @@ function buckets(parameters: readonly Tensor[]): Iterable<Bucket> {
   return found.values();
 }
 
-// The fused operators of libtorch walk over the bare memory of parameter and gradient side by side. Backward gives
+// Fused operators of libtorch walk over the bare memory of parameter and gradient side by side. Backward gives
 // gradients in the parameter's layout; one that a user has assigned may have another.
 function inLayoutOf(parameter: Tensor, grad: Tensor): Tensor {
   const [own, other] = [parameter.strides, grad.strides];
@@ -267,21 +320,37 @@ function savedValue([name, value]: [string, Tensor | number]): [string, Tensor] 
   return [name, isTensor(value) ? value.detach() : full([], value)];
 }
 
-function requireState(own: Readonly<Record<string, Tensor>>, parameter: Tensor, what: string): void {
-  for (const [name, value] of Object.entries(own)) {
-    if (value === null || name === 'step') continue;
-    if (!isTensor(value)) throw argumentError(what, name, 'a Tensor', value);
-    if (String(value.shape) !== String(parameter.shape)) {
-      throw new ShapeError(`${what}: '${name}' has shape [${value.shape}], expected [${parameter.shape}]`);
+function requireState(
+  own: Readonly<Record<string, Tensor | null>>,
+  { numbers, tensors }: InitialState,
+  parameter: Tensor,
+  what: string,
+): void {
+  for (const name of new Set([...Object.keys(numbers), ...Object.keys(tensors), ...Object.keys(own)])) {
+    const value: unknown = own[name];
+    const isNumber = name in numbers;
+    if (isNumber && typeof value === 'number') continue;
+    // Null is what is not used, as a momentum without momentum.
+    if (value === null && !isNumber && !(name in tensors)) continue;
+    if (typeof value !== 'object' || value === null || !isTensor(value)) {
+      throw argumentError(what, name, 'a Tensor', value);
+    }
+    if (isNumber ? value.numel !== 1 : String(value.shape) !== String(parameter.shape)) {
+      const expected = isNumber ? 'one element' : `[${parameter.shape}]`;
+      throw new ShapeError(`${what}: '${name}' has shape [${value.shape}], expected ${expected}`);
     }
   }
 }
 
-function copiedState(own: Readonly<Record<string, Tensor | number>>, parameter: Tensor): ParameterState {
+function copiedState(
+  own: Readonly<Record<string, Tensor | number | null>>,
+  { numbers }: InitialState,
+  parameter: Tensor,
+): ParameterState {
   const result: ParameterState = {};
   for (const [name, value] of Object.entries(own)) {
     if (value === null) continue;
-    if (name === 'step') result[name] = isTensor(value) ? Number(value.item()) : value;
+    if (name in numbers) result[name] = isTensor(value) ? Number(value.item()) : (value as number);
     else
       result[name] = noGrad(() => keep(emptyLike(parameter, { requiresGrad: false }).copy_(value as Tensor)));
   }

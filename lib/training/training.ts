@@ -272,6 +272,7 @@ export class Training {
     if (isLast) {
       this.#clip(optimizer);
       optimizer.step();
+      this.#scheduler?.stepBatch();
     }
     return await this.#meter.add(batch, loss, predicted);
   }
@@ -292,7 +293,7 @@ export class Training {
     await this.#options.onEpoch?.(metrics);
     // One whose validation was cut short is reported, but not what training would go on from.
     if (this.#interrupted) return;
-    this.#scheduler?.step();
+    this.#scheduler?.stepEpoch(metrics);
     this.#stopping?.offer(metrics);
     this.#epoch += 1;
     this.#batch = 0;

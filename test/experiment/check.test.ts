@@ -330,7 +330,7 @@ test('a valid experiment has its defaults, and the template in each model', asyn
   assert.deepEqual(notes, []);
 });
 
-test('keys of the training are checked, and kept as they are written', async () => {
+test('keys of the training are checked, and have their defaults', async () => {
   const keys = `accumulate_grad_batches = 2
 gradient_clip_val = 1
 gradient_clip_algorithm = "value"
@@ -341,8 +341,8 @@ checkpoint = { every_steps = 10, keep = 3 }
   const { config } = await checkExperiment(text, 'e.toml');
   for (const model of config.model) {
     assert.equal(model.accumulate_grad_batches, 2);
-    assert.deepEqual({ ...model.early_stopping }, { monitor: 'train_loss', patience: 5 });
-    assert.deepEqual({ ...(model.checkpoint as object) }, { every_steps: 10, keep: 3 });
+    assert.deepEqual(model.early_stopping, { monitor: 'train_loss', mode: 'min', patience: 5, min_delta: 0 });
+    assert.deepEqual(model.checkpoint, { every_steps: 10, every_epochs: 1, keep: 3 });
   }
   const errors = [
     ['accumulate_grad_batches = 2', 'accumulate_grad_batches = 0', '14:27', 'an integer >= 1, got 0'],

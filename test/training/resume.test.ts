@@ -112,6 +112,19 @@ for (const [name, options] of Object.entries<Partial<FitOptions>>({
     gradientClipVal: 0.5,
   },
   'accumulated batches, no seed': { accumulateGradBatches: 2, seed: undefined },
+  'RMSprop, a rate that follows the loss': {
+    optimizer: {
+      kind: 'RMSprop',
+      params: { lr: 0.01, momentum: 0.9 },
+      scheduler: { kind: 'ReduceLROnPlateau', params: { patience: 0, threshold: 0.5 } },
+    },
+  },
+  'NAdam, a rate that changes in each step': {
+    optimizer: {
+      kind: 'NAdam',
+      scheduler: { kind: 'OneCycleLR', params: { max_lr: 0.05, total_steps: 20 }, interval: 'step' },
+    },
+  },
   'early stopping': { epochs: 9, earlyStopping: { monitor: 'train_acc', mode: 'max', patience: 2 } },
 })) {
   test(`a training that was stopped after any step goes on to the same bits: ${name}`, async () => {

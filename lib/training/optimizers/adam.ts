@@ -1,15 +1,18 @@
-import { finite, flag, list, type ParameterTable, parameter } from '../parameters.js';
-import { full, keep, type Tensor, zerosLike } from '../tensor/index.js';
-import { _fusedAdam_, _fusedAdamw_ } from '../tensor/internal.generated.js';
+import { flag, type ParameterTable, parameter } from '../../parameters.js';
+import { full, type Tensor } from '../../tensor/index.js';
+import { _fusedAdam_, _fusedAdamw_ } from '../../tensor/internal.generated.js';
 import {
   type Bucket,
-  type CommonParameters,
+  type Hyperparameters,
+  type ImplementationOptions,
+  type InitialState,
+  type Optimized,
   Optimizer,
   type ParameterGroup,
-  type ParameterGroupOptions,
-} from './optimizer.js';
+} from '../optimizer.js';
+import { betas, common, epsilon, switches } from './tables.js';
 
-export interface AdamWOptions {
+export interface AdamWOptions extends ImplementationOptions {
   /** Default 1e-3. */
   readonly lr?: number;
   /** Decay rates of the two moments, >= 0 and < 1. Default [0.9, 0.999]. */
@@ -29,28 +32,15 @@ export interface AdamOptions extends AdamWOptions {
   readonly decoupledWeightDecay?: boolean;
 }
 
-interface AdamParameters extends CommonParameters {
-  betas: readonly [number, number];
-  eps: number;
-  weightDecay: number;
-  amsgrad: boolean;
-  maximize: boolean;
-}
+type AdamParameters = Hyperparameters<AdamWOptions>;
 
 function adamTable(weightDecay: number): ParameterTable {
   return {
-    lr: parameter('lr', finite().min(0).default(1e-3)),
-    betas: parameter(
-      'betas',
-      list(finite().min(0).lt(1))
-        .length(2)
-        .describe('a list of two numbers >= 0 and < 1')
-        .default([0.9, 0.999]),
-    ),
-    eps: parameter('eps', finite().min(0).default(1e-8)),
-    weightDecay: parameter('weight_decay', finite().min(0).default(weightDecay)),
+    ...common(1e-3, weightDecay),
+    betas: betas(),
+    eps: epsilon(1e-8),
     amsgrad: parameter('amsgrad', flag().default(false)),
-    maximize: parameter('maximize', flag().default(false)),
+    ...switches('foreach', 'capturable', 'differentiable', 'fused'),
   };
 }
 
@@ -58,9 +48,16 @@ function adamTable(weightDecay: number): ParameterTable {
 abstract class AdamFamily<H extends AdamParameters> extends Optimizer<H> {
   protected abstract isDecoupled(group: ParameterGroup<H>): boolean;
 
+  protected override initialState({ amsgrad }: Readonly<H>): InitialState {
+    const largest = amsgrad ? { max_exp_avg_sq: 0 } : {};
+    return { numbers: { step: 0 }, tensors: { exp_avg: 0, exp_avg_sq: 0, ...largest } };
+  }
+
   protected override update(group: ParameterGroup<H>, { params, grads }: Bucket): void {
-    const states = params.map((parameter) => this.#advanced(parameter, group.amsgrad));
-    const moments = (name: string): Tensor[] => states.map((own) => own[name] as Tensor);
+    const states = params.map((parameter) => this.stateOf(parameter, group) as { step: number });
+    for (const own of states) own.step += 1;
+    const moments = (name: string): Tensor[] =>
+      states.map((own) => (own as Record<string, unknown>)[name] as Tensor);
     // Parameters of the same age share one tensor for it.
     const ages = new Map<number, Tensor>();
     const steps = states.map(({ step }) => {
@@ -75,16 +72,6 @@ abstract class AdamFamily<H extends AdamParameters> extends Optimizer<H> {
     const options = { lr, beta1, beta2, weightDecay, eps, amsgrad, maximize };
     operator(params, grads, moments('exp_avg'), moments('exp_avg_sq'), largest, steps, options);
   }
-
-  #advanced(parameter: Tensor, amsgrad: boolean): { step: number } & Record<string, Tensor | number> {
-    const own = this.state.get(parameter) ?? { step: 0 };
-    this.state.set(parameter, own);
-    own['step'] = (own['step'] as number) + 1;
-    own['exp_avg'] ??= keep(zerosLike(parameter));
-    own['exp_avg_sq'] ??= keep(zerosLike(parameter));
-    if (amsgrad) own['max_exp_avg_sq'] ??= keep(zerosLike(parameter));
-    return own as { step: number } & Record<string, Tensor | number>;
-  }
 }
 
 /**
@@ -92,14 +79,14 @@ abstract class AdamFamily<H extends AdamParameters> extends Optimizer<H> {
  * `m = beta1 * m + (1 - beta1) * g`, `v = beta2 * v + (1 - beta2) * g^2`,
  * `p -= lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)`.
  */
-export class Adam extends AdamFamily<AdamParameters & { decoupledWeightDecay: boolean }> {
+export class Adam extends AdamFamily<Hyperparameters<AdamOptions>> {
   static readonly parameters: ParameterTable = {
     ...adamTable(0),
     decoupledWeightDecay: parameter('decoupled_weight_decay', flag().default(false)),
   };
 
   /** Options in either spelling. @throws ConfigError, TypeError */
-  constructor(parameters: Iterable<Tensor> | Iterable<ParameterGroupOptions>, options: AdamOptions = {}) {
+  constructor(parameters: Optimized, options: AdamOptions = {}) {
     super(parameters, options, Adam.parameters);
   }
 
@@ -113,7 +100,7 @@ export class AdamW extends AdamFamily<AdamParameters> {
   static readonly parameters: ParameterTable = adamTable(1e-2);
 
   /** Options in either spelling. @throws ConfigError, TypeError */
-  constructor(parameters: Iterable<Tensor> | Iterable<ParameterGroupOptions>, options: AdamWOptions = {}) {
+  constructor(parameters: Optimized, options: AdamWOptions = {}) {
     super(parameters, options, AdamW.parameters);
   }
 

@@ -1,16 +1,19 @@
-import { ConfigError, type ConfigPath } from '../errors.js';
-import { finite, flag, type ParameterTable, parameter } from '../parameters.js';
-import { keep, type Tensor, zerosLike } from '../tensor/index.js';
-import { _fusedSgd_ } from '../tensor/internal.generated.js';
+import { ConfigError, type ConfigPath } from '../../errors.js';
+import { finite, flag, type ParameterTable, parameter } from '../../parameters.js';
+import type { Tensor } from '../../tensor/index.js';
+import { _fusedSgd_ } from '../../tensor/internal.generated.js';
 import {
   type Bucket,
-  type CommonParameters,
+  type Hyperparameters,
+  type ImplementationOptions,
+  type InitialState,
+  type Optimized,
   Optimizer,
   type ParameterGroup,
-  type ParameterGroupOptions,
-} from './optimizer.js';
+} from '../optimizer.js';
+import { switches } from './tables.js';
 
-export interface SGDOptions {
+export interface SGDOptions extends Omit<ImplementationOptions, 'capturable'> {
   /** Default 1e-3. */
   readonly lr?: number;
   /** Default 0. */
@@ -25,14 +28,7 @@ export interface SGDOptions {
   readonly maximize?: boolean;
 }
 
-/** The options with their defaults filled in. */
-export interface SGDParameters extends CommonParameters {
-  momentum: number;
-  dampening: number;
-  weightDecay: number;
-  nesterov: boolean;
-  maximize: boolean;
-}
+type SGDParameters = Hyperparameters<SGDOptions>;
 
 /**
  * Stochastic gradient descent. With g the gradient plus `weightDecay * p`: the momentum buffer b is g at first, then
@@ -46,6 +42,7 @@ export class SGD extends Optimizer<SGDParameters> {
     weightDecay: parameter('weight_decay', finite().min(0).default(0)),
     nesterov: parameter('nesterov', flag().default(false)),
     maximize: parameter('maximize', flag().default(false)),
+    ...switches('foreach', 'differentiable', 'fused'),
   };
 
   /** What the table cannot tell. @throws ConfigError */
@@ -58,8 +55,12 @@ export class SGD extends Optimizer<SGDParameters> {
   }
 
   /** Options in either spelling. @throws ConfigError, TypeError */
-  constructor(parameters: Iterable<Tensor> | Iterable<ParameterGroupOptions>, options: SGDOptions = {}) {
+  constructor(parameters: Optimized, options: SGDOptions = {}) {
     super(parameters, options, SGD.parameters, SGD.check);
+  }
+
+  protected override initialState({ momentum }: SGDParameters): InitialState {
+    return { numbers: {}, tensors: momentum === 0 ? {} : { momentum_buffer: 0 } };
   }
 
   protected override update(group: ParameterGroup<SGDParameters>, { params, grads }: Bucket): void {
@@ -68,12 +69,12 @@ export class SGD extends Optimizer<SGDParameters> {
       return;
     }
     // The first gradient of a parameter becomes its buffer as it is, whenever it comes.
-    const isNew = params.map((parameter) => !this.state.has(parameter));
+    const isNew = params.map((parameter) => !('momentum_buffer' in (this.state.get(parameter) ?? {})));
     for (const isFirst of [true, false]) {
       const indices = params.map((_, i) => i).filter((i) => isNew[i] === isFirst);
       if (indices.length === 0) continue;
       const chosen = indices.map((i) => params[i]!);
-      const buffers = chosen.map((parameter) => this.#buffer(parameter));
+      const buffers = chosen.map((parameter) => this.stateOf(parameter, group)['momentum_buffer'] as Tensor);
       this.#apply(
         group,
         chosen,
@@ -82,15 +83,6 @@ export class SGD extends Optimizer<SGDParameters> {
         isFirst,
       );
     }
-  }
-
-  #buffer(parameter: Tensor): Tensor {
-    let own = this.state.get(parameter);
-    if (own === undefined) {
-      own = { momentum_buffer: keep(zerosLike(parameter)) };
-      this.state.set(parameter, own);
-    }
-    return own['momentum_buffer'] as Tensor;
   }
 
   #apply(
