@@ -9,7 +9,7 @@ import type { Tensor } from '../tensor/index.js';
 import { loadSafetensors, SafetensorsError, saveSafetensors } from './safetensors.js';
 
 // A checkpoint is a folder `epoch-<epochs done>-step-<steps done>` with tensors.safetensors and state.json, which has
-// the SHA-256 of the other file and of its own content. The folder is written under another name, flushed to the
+// the SHA-256 sums of the other file and of its own content. The folder is written under another name, flushed to the
 // disk and renamed, so that a crash leaves it whole or not at all.
 
 const tensorsName = 'tensors.safetensors';
@@ -93,17 +93,19 @@ export async function openFolder(folder: string): Promise<void> {
 export async function writeCheckpoint(
   folder: string,
   { epochs, steps }: CheckpointPlace,
-  { state, tensors }: CheckpointContent<unknown>,
+  { state, tensors }: CheckpointContent<object>,
   keep: number,
 ): Promise<string> {
+  // At once: what the state refers to may change while the tensors are written.
+  const content = encoded(state);
   const path = join(folder, `epoch-${epochs}-step-${steps}`);
   const unfinished = join(folder, temporary + randomUUID());
   try {
     await mkdir(unfinished);
     const file = join(unfinished, tensorsName);
     await saveSafetensors(file, tensors, {});
-    const content = encoded({ tensors_sha256: await hashOfFile(file), ...(state as object) });
-    const whole = `{"sha256":"${hashOf(content)}","state":${content}}\n`;
+    const sums = `"state_sha256":"${hashOf(content)}","tensors_sha256":"${await hashOfFile(file)}"`;
+    const whole = `{${sums},"state":${content}}\n`;
     await writeDurably(join(unfinished, stateName), whole);
     await sync(unfinished);
     if (existsSync(path)) await discard(folder, path);
@@ -124,11 +126,11 @@ export async function writeCheckpoint(
  * @throws CheckpointError if it is not one, or is damaged
  */
 export async function readCheckpoint(path: string): Promise<CheckpointContent<Record<string, unknown>>> {
-  const state = decoded(await readState(path), path);
+  const { state, sum } = decoded(await readState(path), path);
   const file = join(path, tensorsName);
   try {
     const hash = await hashOfFile(file);
-    if (hash !== state['tensors_sha256']) {
+    if (hash !== sum) {
       // The file's own check says what is wrong, if it finds anything.
       for (const own of Object.values(await loadSafetensors(file))) own.dispose();
       throw damaged(path, `the SHA-256 of ${tensorsName} is another one`);
@@ -203,18 +205,18 @@ async function readState(path: string): Promise<string> {
   }
 }
 
-function decoded(content: string, path: string): Record<string, unknown> {
-  let whole: { readonly sha256?: unknown; readonly state?: unknown } | null;
+function decoded(content: string, path: string): { state: Record<string, unknown>; sum: unknown } {
+  let whole: Readonly<Record<string, unknown>> | null;
   try {
     whole = JSON.parse(content, (_, value) => (isOdd(value) ? Number(value.$float) : value));
   } catch {
     throw damaged(path, `${stateName} is not JSON`);
   }
-  const state = whole?.state;
-  if (typeof state !== 'object' || state === null || whole?.sha256 !== hashOf(encoded(state))) {
+  const { state, state_sha256: own, tensors_sha256: sum } = whole ?? {};
+  if (typeof state !== 'object' || state === null || own !== hashOf(encoded(state))) {
     throw damaged(path, `${stateName} is not as it was written`);
   }
-  return state as Record<string, unknown>;
+  return { state: state as Record<string, unknown>, sum };
 }
 
 // JSON has no NaN, no infinities and loses the sign of zero.

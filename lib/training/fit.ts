@@ -71,7 +71,8 @@ export interface FitOptions {
   /**
    * Goes on from the last checkpoint of `checkpoint.folder`, from the beginning if there is none yet; or from the
    * checkpoint at this path. On the same machine and number of threads the result is the same to the bit as that of a
-   * training that was never stopped. Only `epochs`, `earlyStopping` and `checkpoint` may have changed. Default false.
+   * training that was never stopped. Only `epochs`, `earlyStopping` and `checkpoint` may have changed. Checkpoints of
+   * the folder that are further than the one at the path are removed when the next one is written. Default false.
    */
   readonly resume?: boolean | string | undefined;
   /** When it aborts, the current step of the optimizer is finished, and `fit` ends with `interrupted: true`. */

@@ -176,14 +176,15 @@ export class TrainingCheckpoints {
     await this.finish();
     const { folder, keep } = this.#parameters;
     const copies = new Scope();
-    const { state, tensors } = copies.run(() => {
-      const now = noGrad(() => capture(parts));
-      const copied = [...now.tensors].map(([name, value]) => [name, value.clone()] as const);
-      return { state: now.state, tensors: new Map(copied) };
-    });
-    // The lists of `progress` go on growing.
-    const own = { ...structuredClone(progress), settings: this.#settings, environment: environment() };
-    const whole: SavedTraining = { format, ...own, ...state };
+    const { state, tensors } = copies.run(() =>
+      noGrad(() => {
+        const now = capture(parts);
+        const copied = [...now.tensors].map(([name, value]) => [name, value.clone()] as const);
+        return { state: now.state, tensors: new Map(copied) };
+      }),
+    );
+    const here = { settings: this.#settings, environment: environment() };
+    const whole: SavedTraining = { format, ...progress, ...state, ...here };
     const { epoch, steps } = progress;
     this.#savedAt = place;
     this.#writing = writeCheckpoint(folder, { epochs: epoch - 1, steps }, { state: whole, tensors }, keep);

@@ -23,12 +23,21 @@ interface Life {
   readonly err: string;
 }
 
-/** A process that gets a signal so many milliseconds after its first line, or is left alone. */
-function live(args: readonly string[], signal?: NodeJS.Signals, delay: number = 0): Promise<Life> {
+/** A process that gets a signal so many milliseconds after its first line or its start, or is left alone. */
+function live(
+  args: readonly string[],
+  signal?: NodeJS.Signals,
+  delay: number = 0,
+  since: 'line' | 'start' = 'line',
+): Promise<Life> {
   const child = spawn(process.execPath, [main, ...args], { cwd: folder, env });
   let [out, err] = ['', ''];
+  const arm = (): void => {
+    if (signal) setTimeout(() => child.kill(signal), delay).unref();
+  };
+  if (since === 'start') arm();
   child.stdout.on('data', (chunk) => {
-    if (out === '' && signal) setTimeout(() => child.kill(signal), delay);
+    if (out === '' && since === 'line') arm();
     out += chunk;
   });
   child.stderr.on('data', (chunk) => {
@@ -86,7 +95,11 @@ test(`killed ${kills} times at random moments, runs go on to the same bits`, asy
     for (;;) {
       const resume = hasRun(`round-${round}`) ? ['--resume'] : [];
       const signal = killed < kills ? 'SIGKILL' : undefined;
-      const life = await live([...args, ...resume], signal, 250 * random());
+      // Some while the program is still loading, the others while it trains.
+      const life =
+        random() < 0.2
+          ? await live([...args, ...resume], signal, 600 * random(), 'start')
+          : await live([...args, ...resume], signal, 250 * random());
       if (life.signal === 'SIGKILL') {
         killed += 1;
         if (halfWritten(`round-${round}`)) written += 1;
@@ -110,7 +123,7 @@ for (const [signal, code] of [
     // Only what the signal has written: no checkpoint comes by itself.
     const rare = '--model.0.checkpoint={ every_epochs = 100 }';
     let args = ['train', experiment, rare, '--runs', runs];
-    for (const delay of [5, 30]) {
+    for (const delay of [1, 10]) {
       const life = await live(args, signal, delay);
       assert.equal(life.code, code, life.err);
       const command = /^to go on: spikenode (train .*)$/m.exec(life.out)?.[1];
