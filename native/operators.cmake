@@ -1,5 +1,5 @@
 # libspikenode: the operators, without Node. The kernels are compiled once for every instruction set.
-set(kernel_sources native/cpu/integrate_fire.cc native/cpu/lif.cc)
+set(kernel_sources native/cpu/integrate_fire.cc native/cpu/lif.cc native/cpu/surrogates.cc)
 set(kernel_isas baseline)
 set(baseline_flags "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -14,7 +14,9 @@ add_library(spikenode SHARED
   native/ops/autograd.cc
   native/ops/layout.cc
   native/ops/membrane.cc
-  native/ops/register.cc)
+  native/ops/reduce.cc
+  native/ops/register.cc
+  native/ops/surrogate_identity.cc)
 target_link_libraries(spikenode PRIVATE spikenode_flags libtorch)
 if(avx512_flags)
   target_compile_definitions(spikenode PRIVATE SPIKENODE_X86)
@@ -44,6 +46,7 @@ if(SPIKENODE_CUDA)
     native/ops/arguments.cc
     native/ops/layout.cc
     native/ops/membrane.cc
+    native/ops/reduce.cc
     native/ops/register_cuda.cc)
   set_target_properties(spikenode_cuda PROPERTIES
     CUDA_STANDARD 17 CUDA_ARCHITECTURES "80-real;90-real" CUDA_RUNTIME_LIBRARY Shared)

@@ -1,10 +1,28 @@
 import { ConfigError } from '../errors.js';
-import { loadRun, readExperiment, runExperiment, shapesOf } from '../experiment/index.js';
+import {
+  type Experiment,
+  type ExperimentModel,
+  loadRun,
+  readExperiment,
+  runExperiment,
+  type Shapes,
+  shapesOf,
+} from '../experiment/index.js';
 import type { Module } from '../nn/index.js';
 import { shown } from '../parameters.js';
 import type { SNN } from '../snn.js';
 import { isTensor, noGrad, Scope, zeros } from '../tensor/index.js';
-import { evaluate, frameworks, predict } from '../training/index.js';
+import {
+  evaluate,
+  type Framework,
+  type FrameworkClass,
+  frameworks,
+  predict,
+  resolveFramework,
+  resolveOptimizer,
+} from '../training/index.js';
+import { predictMemory } from '../training/memory-model.js';
+import { measureMemory } from '../training/step-memory.js';
 import { readSamples } from './samples.js';
 import type { LayerInfo, Task, WorkerEvent } from './task.js';
 
@@ -90,13 +108,15 @@ export async function predictFile(task: TaskOf<'predict'>, send: Send, signal: A
 export async function info(task: TaskOf<'info'>, send: Send): Promise<void> {
   const experiment = await readExperiment(task.file, task.overrides);
   for (const text of experiment.notes) send({ event: 'note', text });
-  const { learningframework } = experiment.config;
-  const data = await experiment.dataset.load();
-  for (const { config, ...model } of experiment.models) {
-    const network = model.build(shapesOf(experiment, { config, ...model }, data.train));
-    const Framework = frameworks.find(learningframework.kind, ['learningframework', 'kind']);
+  const shapes = await allShapes(experiment);
+  experiment.models.forEach((model, i) => {
+    const network = model.build(shapes[i]!).eval();
+    const { config } = model;
+    const framework = frameworkOf(experiment, network);
+    const { timeInData } = framework.constructor as FrameworkClass;
+    const sample = timeInData ? network.inputShape : network.inputShape.slice(1);
     const layers = layersOf(network, () => {
-      new Framework(learningframework.params).forward(network, zeros([1, ...data.train.shape]));
+      framework.forward(network, zeros([1, ...sample]));
     });
     send({
       event: 'model',
@@ -108,7 +128,35 @@ export async function info(task: TaskOf<'info'>, send: Send): Promise<void> {
       layers,
       parameters: layers.reduce((sum, layer) => sum + layer.parameters, 0),
     });
-  }
+    if (!task.memory) return;
+    const question = {
+      build: () => model.build(shapes[i]!),
+      batchSize: config.batch_size,
+      framework,
+      optimizer: config.train && config.optimizer ? resolveOptimizer(config.optimizer, ['optimizer']) : null,
+    };
+    send({
+      event: 'memory',
+      name: config.name,
+      batchSize: config.batch_size,
+      measured: measureMemory(question),
+      predicted: predictMemory(question),
+    });
+  });
+}
+
+// The data is read only where a model leaves a shape open.
+async function allShapes(experiment: Experiment): Promise<Shapes[]> {
+  const isWhole = (shapes: ExperimentModel['shapes']): shapes is Shapes =>
+    shapes.inputShape !== undefined && shapes.outputShape !== undefined;
+  const known = experiment.models.map(({ shapes }) => shapes).filter(isWhole);
+  if (known.length === experiment.models.length) return known;
+  const { train: samples } = await experiment.dataset.load();
+  return experiment.models.map((model) => shapesOf(experiment, model, samples));
+}
+
+function frameworkOf({ config }: Experiment, { stepMode }: SNN): Framework {
+  return resolveFramework(config.learningframework, stepMode, ['learningframework']).create();
 }
 
 // The modules without parts, with the shapes that they give in `run`, and any module with parameters of its own.

@@ -77,11 +77,12 @@ function program(): Command {
     .description('show the layers of the models of an experiment')
     .argument('<file>', 'the experiment')
     .argument('[overrides...]', '--PATH=VALUE')
+    .option('--memory', 'measure what a training step and an evaluation of one batch take')
     .addOption(json())
     .allowUnknownOption()
     .addHelpText('after', overridesHelp)
-    .action((file: string, overrides: string[], options: Output) =>
-      perform({ command: 'info', file, overrides }, options),
+    .action((file: string, overrides: string[], options: Output & { memory?: boolean }) =>
+      perform({ command: 'info', file, overrides, memory: options.memory ?? false }, options),
     );
   spikenode
     .command('init')

@@ -1,10 +1,24 @@
 import { styleText } from 'node:util';
 import type { SingleBar } from 'cli-progress';
+import type { StepMemory } from '../training/step-memory.js';
 import type { Reporter } from './session.js';
-import type { ModelInfo, WorkerEvent } from './task.js';
+import type { MemoryInfo, ModelInfo, WorkerEvent } from './task.js';
 
 type Style = Parameters<typeof styleText>[0];
 type EventOf<E extends WorkerEvent['event']> = Extract<WorkerEvent, { event: E }>;
+
+// In the order in which they are shown.
+const memoryParts: readonly (keyof StepMemory)[] = [
+  'parameters',
+  'buffers',
+  'gradients',
+  'optimizer',
+  'states',
+  'batch',
+  'activations',
+  'workspace',
+  'peak',
+];
 
 /** One JSON object a line for all that happens; errors and notes in words on stderr. */
 export function jsonReporter(): Reporter {
@@ -30,6 +44,9 @@ export async function progressBar(): Promise<SingleBar> {
   const format = '  {bar} epoch {epoch}/{epochs}  loss {loss}  {eta_formatted} left';
   return new progress.SingleBar({ format, hideCursor: true, clearOnComplete: true, barsize: 30 });
 }
+
+// A wider matrix is no table that one can read.
+const largestMatrix = 20;
 
 class TextReporter implements Reporter {
   readonly #bar: SingleBar | null;
@@ -79,6 +96,9 @@ class TextReporter implements Reporter {
         break;
       case 'model':
         this.#info(event);
+        break;
+      case 'memory':
+        this.#memory(event);
         break;
       case 'prediction':
         this.#print(`${event.class}`);
@@ -138,9 +158,20 @@ class TextReporter implements Reporter {
     const accuracy = metrics[`${prefix}_acc`];
     const loss = metrics[`${prefix}_loss`];
     if (loss !== undefined) this.#print(`${part} loss: ${loss.toFixed(4)}`);
-    if (accuracy === undefined) return;
-    this.#print(`${part} accuracy: ${percent(accuracy)}`, part === 'test' ? 'bold' : undefined);
-    if (part === 'test') this.#accuracies.push({ model: this.#model, value: accuracy });
+    if (accuracy !== undefined) {
+      this.#print(`${part} accuracy: ${percent(accuracy)}`, part === 'test' ? 'bold' : undefined);
+      if (part === 'test') this.#accuracies.push({ model: this.#model, value: accuracy });
+    }
+    // After a training that of the test alone.
+    if (metrics.cm && (part === 'test' || this.#model === '')) this.#confusion(part, metrics.cm);
+  }
+
+  #confusion(part: string, cm: readonly (readonly number[])[]): void {
+    if (cm.length > largestMatrix) return;
+    this.#print(`${part} confusion matrix (a row for each true class, a column for each predicted one):`);
+    const classes = cm.map((_, i) => `${i}`);
+    const rows = cm.map((row, i) => [`${i}`, ...row.map(String)]);
+    this.#table([['', ...classes], ...rows], 0);
   }
 
   #info({ name, kind, timesteps, inputShape, outputShape, layers, parameters }: ModelInfo): void {
@@ -151,14 +182,33 @@ class TextReporter implements Reporter {
       layer.shape ? `[${layer.shape.join(', ')}]` : '-',
       `${layer.parameters}`,
     ]);
-    const table = [['layer', 'class', 'output of one sample', 'parameters'], ...rows];
-    const widths = table[0]!.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
-    for (const row of table) {
-      this.#print(
-        `  ${row.map((text, i) => (i === 3 ? text.padStart(widths[i]!) : text.padEnd(widths[i]!))).join('  ')}`,
-      );
-    }
+    this.#table([['layer', 'class', 'output of one sample', 'parameters'], ...rows], 3);
     this.#print(`  ${parameters} parameters`);
+  }
+
+  #memory({ batchSize, measured, predicted }: MemoryInfo): void {
+    const columns = (['training', 'evaluation'] as const).flatMap((work) => {
+      const [found, expected] = [measured[work], predicted[work]];
+      if (found === null || expected === null) return [];
+      const name = work === 'training' ? 'training step' : work;
+      return [
+        { name, of: (part: keyof StepMemory) => size(found[part]) },
+        { name: 'predicted', of: (part: keyof StepMemory) => size(expected[part]) },
+      ];
+    });
+    const rows = memoryParts.map((part) => [part, ...columns.map(({ of }) => of(part))]);
+    this.#table([[`memory, ${batchSize} samples`, ...columns.map(({ name }) => name)], ...rows], 1);
+  }
+
+  // Columns from `numbers` on are aligned to the right.
+  #table(rows: readonly (readonly string[])[], numbers: number): void {
+    const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+    for (const row of rows) {
+      const cells = row.map((text, i) =>
+        i >= numbers ? text.padStart(widths[i]!) : text.padEnd(widths[i]!),
+      );
+      this.#print(`  ${cells.join('  ')}`);
+    }
   }
 
   #hideBar(): void {
@@ -183,6 +233,11 @@ function measured(part: string, metrics: Readonly<Record<string, number>>): stri
     ...(loss === undefined ? [] : [`${name}loss ${loss.toFixed(4)}`]),
     ...(accuracy === undefined ? [] : [`${name}accuracy ${percent(accuracy)}`]),
   ];
+}
+
+function size(bytes: number): string {
+  if (bytes < 2 ** 20) return `${(bytes / 2 ** 10).toFixed(1)} KiB`;
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }
 
 function percent(share: number): string {

@@ -1,4 +1,5 @@
 import type { RunEvent } from '../experiment/index.js';
+import type { ModelMemory } from '../training/step-memory.js';
 
 /** What the worker is asked to do. */
 export type Task =
@@ -14,7 +15,13 @@ export type Task =
     }
   | { readonly command: 'evaluate'; readonly run: string; readonly part: string }
   | { readonly command: 'predict'; readonly run: string; readonly file: string }
-  | { readonly command: 'info'; readonly file: string; readonly overrides: readonly string[] };
+  | {
+      readonly command: 'info';
+      readonly file: string;
+      readonly overrides: readonly string[];
+      /** Whether memory is measured too. */
+      readonly memory: boolean;
+    };
 
 /** A layer as `info` shows it. */
 export interface LayerInfo {
@@ -37,6 +44,16 @@ export interface ModelInfo {
   readonly parameters: number;
 }
 
+/** The memory of a model's work on one batch, in bytes. */
+export interface MemoryInfo {
+  readonly event: 'memory';
+  readonly name: string;
+  readonly batchSize: number;
+  readonly measured: ModelMemory;
+  /** From the shapes of the layers. */
+  readonly predicted: ModelMemory;
+}
+
 /** The network's answer to one sample. */
 export interface Prediction {
   readonly event: 'prediction';
@@ -54,6 +71,7 @@ export type WorkerEvent =
       readonly command: string;
     }
   | ModelInfo
+  | MemoryInfo
   | Prediction
   | { readonly event: 'note'; readonly text: string }
   | {

@@ -3,8 +3,13 @@ import type { ParameterTable } from '../parameters.js';
 
 /** Samples with their classes, for instance the training part. */
 export interface Dataset {
-  /** All samples, row-major, channels last, scaled to what a network takes. */
-  readonly x: Float32Array;
+  /**
+   * All samples, row-major, channels last: numbers as a network takes them, or bytes, which take a fourth of the memory
+   * and become numbers batch by batch.
+   */
+  readonly x: Float32Array | Uint8Array;
+  /** With bytes only, and necessary then: a network gets each byte divided by it. */
+  readonly scale?: number | undefined;
   /** The class index of each sample. */
   readonly y: Int32Array;
   /** Shape of one sample, channels last: `[8, 8, 1]`. */
@@ -41,4 +46,12 @@ export interface DatasetClass {
 export class DataError extends Error implements SpikenodeError {
   override readonly name: string = 'DataError';
   readonly code: string = 'ERR_SPIKENODE_DATA';
+}
+
+/** What an error message says of why a file could not be read. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return 'no such file';
+  if (code === 'ERR_BUFFER_TOO_LARGE') return 'gzip data of too many bytes';
+  return code?.startsWith('Z_') ? `damaged gzip data (${message})` : message;
 }

@@ -1,12 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
-import { oneOf, type ParameterTable, parameter, resolveParameters } from '../parameters.js';
-import { DataError, type DataModel, type Dataset, type DatasetSource } from './dataset.js';
+import { oneOf, type ParameterTable, parameter, resolveParameters, shown } from '../parameters.js';
+import { DataError, type DataModel, type Dataset, type DatasetSource, reasonOf } from './dataset.js';
 import { randomPermutation } from './random.js';
 
 const samples = 1797;
 const pixels = 64;
+const classes = 10;
 const trainSamples = 1437;
 const shuffleSeed = 1234;
 
@@ -38,23 +39,61 @@ export class Digits implements DatasetSource {
 
   async load(): Promise<DataModel> {
     const file = fileURLToPath(new URL('../../../data/digits.csv.gz', import.meta.url));
-    const rows = gunzipSync(await readFile(file))
-      .toString('latin1')
-      .trimEnd()
-      .split('\n');
-    if (rows.length !== samples) throw new DataError(`${file}: expected ${samples} rows, got ${rows.length}`);
+    const { x, y } = parseDigits(await readFile(file), file, samples);
     const order =
-      this.split === 'shuffled' ? randomPermutation(samples, shuffleSeed) : Int32Array.from(rows.keys());
+      this.split === 'shuffled' ? randomPermutation(samples, shuffleSeed) : Int32Array.from(y.keys());
     const part = (start: number, end: number): Dataset => {
-      const x = new Float32Array((end - start) * pixels);
-      const y = new Int32Array(end - start);
+      const own = { x: new Float32Array((end - start) * pixels), y: new Int32Array(end - start) };
       order.subarray(start, end).forEach((sample, i) => {
-        const values = rows[sample]!.split(',').map(Number);
-        for (let p = 0; p < pixels; p++) x[i * pixels + p] = values[p]! / Digits.scale;
-        y[i] = values[pixels]!;
+        own.x.set(x.subarray(sample * pixels, (sample + 1) * pixels), i * pixels);
+        own.y[i] = y[sample]!;
       });
-      return { x, y, shape: [8, 8, 1], classes: 10, length: end - start };
+      return { ...own, shape: [8, 8, 1], classes, length: end - start };
     };
     return { name: 'Digits', train: part(0, trainSamples), test: part(trainSamples, samples) };
   }
+}
+
+/**
+ * Samples in the form of the embedded file: gzip-compressed text, a row of 64 pixels 0..16 and the class for each.
+ * @param name for messages
+ * @param rows how many there must be
+ * @returns pixels, scaled to 0..1, and classes
+ * @throws DataError
+ */
+export function parseDigits(
+  compressed: Uint8Array,
+  name: string,
+  rows: number,
+): { readonly x: Float32Array; readonly y: Int32Array } {
+  const lines = unpacked(compressed, name, rows).trimEnd().split('\n');
+  if (lines.length !== rows) throw new DataError(`${name}: expected ${rows} rows, got ${lines.length}`);
+  const x = new Float32Array(rows * pixels);
+  const y = new Int32Array(rows);
+  for (const [i, line] of lines.entries()) {
+    const values = line.split(',');
+    const wrong = values.findIndex((value, p) => !isWithin(value, p === pixels ? classes - 1 : Digits.scale));
+    if (values.length !== pixels + 1 || wrong >= 0) {
+      const got = wrong >= 0 ? shown(values[wrong]) : `${values.length} values`;
+      throw new DataError(
+        `${name}: expected ${pixels} pixels from 0 to ${Digits.scale} and a class below ${classes} in row ${i + 1}, got ${got}`,
+      );
+    }
+    for (let p = 0; p < pixels; p++) x[i * pixels + p] = Number(values[p]) / Digits.scale;
+    y[i] = Number(values[pixels]);
+  }
+  return { x, y };
+}
+
+function unpacked(compressed: Uint8Array, name: string, rows: number): string {
+  try {
+    // No value has more than two digits, which end with a comma or the end of the line.
+    return gunzipSync(compressed, { maxOutputLength: rows * (pixels + 1) * 3 + rows }).toString('latin1');
+  } catch (error) {
+    throw new DataError(`${name}: expected handwritten digits, got ${reasonOf(error)}`);
+  }
+}
+
+function isWithin(text: string, most: number): boolean {
+  return /^\d\d?$/.test(text) && Number(text) <= most;
 }

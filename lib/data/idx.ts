@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { DataError } from './dataset.js';
+import { DataError, reasonOf } from './dataset.js';
 
 /** The content of an IDX file. */
 export interface Idx {
@@ -45,10 +46,21 @@ interface Header {
  */
 export async function readIdx(file: string): Promise<Idx> {
   const { size } = await statOf(file);
-  const compressed = file.endsWith('.gz');
-  const limit = compressed ? size * largestCompression : size;
-  const { bytes, header } = await content(file, compressed, limit);
-  const { type, shape, count, start } = header;
+  return readIdxFrom(createReadStream(file), size, file);
+}
+
+/**
+ * `readIdx` of the bytes of a file, which must not be compressed. Values of one byte are a view of `bytes`.
+ * @param name for messages
+ * @throws DataError
+ */
+export function parseIdx(bytes: Uint8Array, name: string = 'bytes'): Idx {
+  const header = headerOf(bytes, name);
+  if (!header) throw new DataError(`${name}: expected an IDX header, got ${bytes.length} bytes`);
+  const { type, shape, count, start, end } = header;
+  if (bytes.length !== end) {
+    throw new DataError(`${name}: expected ${end} bytes for shape [${shape}], got ${bytes.length}`);
+  }
   return { shape, values: type.read(new DataView(bytes.buffer, bytes.byteOffset + start), count) };
 }
 
@@ -57,18 +69,20 @@ async function statOf(file: string): Promise<{ size: number }> {
     const found = await stat(file);
     if (found.isFile()) return found;
   } catch (error) {
-    throw new DataError(`${file}: expected an IDX file, got ${reason(error)}`);
+    throw new DataError(`${file}: expected an IDX file, got ${reasonOf(error)}`);
   }
   throw new DataError(`${file}: expected an IDX file, got something that is not a file`);
 }
 
-// The bytes of the file, exactly as many as its header says.
-async function content(
-  file: string,
-  compressed: boolean,
-  limit: number,
-): Promise<{ bytes: Uint8Array; header: Header }> {
-  const source = createReadStream(file);
+/**
+ * `readIdx` of a stream, which is closed at the end. Nothing is read beyond what the header says.
+ * @param size bytes of the stream
+ * @param file its name, which says by `.gz` that it is compressed
+ * @throws DataError
+ */
+export async function readIdxFrom(source: Readable, size: number, file: string): Promise<Idx> {
+  const compressed = file.endsWith('.gz');
+  const limit = compressed ? size * largestCompression : size;
   const stream = compressed ? source.pipe(createGunzip()) : source;
   source.on('error', (error) => stream.destroy(error));
   const chunks: Buffer[] = [];
@@ -78,24 +92,39 @@ async function content(
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       chunks.push(chunk);
       length += chunk.length;
-      header ??= headerOf(Buffer.concat(chunks, length), file, limit);
+      header ??= headerOf(Buffer.concat(chunks, length), file);
+      if (header && header.end > limit) {
+        throw new DataError(
+          `${file}: shape [${header.shape}] needs ${header.end} bytes, more than the file can hold`,
+        );
+      }
       if (header && length > header.end) {
         throw new DataError(`${file}: expected ${header.end} bytes for shape [${header.shape}], got more`);
       }
     }
   } catch (error) {
     if (error instanceof DataError) throw error;
-    throw new DataError(`${file}: expected an IDX file, got ${reason(error)}`);
+    throw new DataError(`${file}: expected an IDX file, got ${reasonOf(error)}`);
+  } finally {
+    // The end of what it flows into does not end it.
+    source.destroy();
   }
-  if (!header) throw new DataError(`${file}: expected an IDX header, got ${length} bytes`);
-  if (length < header.end) {
-    throw new DataError(`${file}: expected ${header.end} bytes for shape [${header.shape}], got ${length}`);
+  return parseIdx(joined(chunks, length), file);
+}
+
+// In memory of its own: a small Buffer is part of a pool, and the values will be a view.
+function joined(chunks: readonly Buffer[], length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let start = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, start);
+    start += chunk.length;
   }
-  return { bytes: Buffer.concat(chunks, length), header };
+  return bytes;
 }
 
 // Null while there are too few bytes to tell.
-function headerOf(bytes: Uint8Array, file: string, limit: number): Header | null {
+function headerOf(bytes: Uint8Array, file: string): Header | null {
   if (bytes.length < 4) return null;
   const type = elementTypes.get(bytes[2]!);
   if (bytes[0] !== 0 || bytes[1] !== 0 || !type) {
@@ -110,17 +139,8 @@ function headerOf(bytes: Uint8Array, file: string, limit: number): Header | null
   if (bytes.length < start) return null;
   const data = new DataView(bytes.buffer, bytes.byteOffset, start);
   const shape = Array.from({ length: dimensions }, (_, i) => data.getUint32(4 + 4 * i));
-  // A product of doubles may round, but not to something below the limit.
+  // A product of doubles may round, but not to the size of a file that there can be.
   const count = shape.reduce((product, size) => product * size, 1);
   const end = start + count * type.bytes;
-  if (end > limit) {
-    throw new DataError(`${file}: shape [${shape}] needs ${end} bytes, more than the file can hold`);
-  }
   return { type, shape, count, start, end };
-}
-
-function reason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT') return 'no such file';
-  return code?.startsWith('Z_') ? `damaged gzip data (${message})` : message;
 }

@@ -5,7 +5,7 @@ import { FashionMNIST, MNIST } from './mnist.js';
 
 export { DataError, type DataModel, type Dataset, type DatasetClass, type DatasetSource } from './dataset.js';
 export { Digits, type DigitsOptions } from './digits.js';
-export { type Idx, readIdx } from './idx.js';
+export { type Idx, parseIdx, readIdx } from './idx.js';
 export { FashionMNIST, MNIST, type MNISTOptions } from './mnist.js';
 
 /** Data sets by the names that configurations use (`kind`). */

@@ -14,7 +14,7 @@ const classes = 10;
 /**
  * MNIST (Y. LeCun, C. Cortes and C. Burges): 60,000 handwritten digits of 28x28 pixels for training and 10,000 for the
  * test, read from `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
- * `t10k-labels-idx1-ubyte`; pixels 0..255 are scaled to 0..1.
+ * `t10k-labels-idx1-ubyte`; pixels are bytes 0..255 with a scale of 255, so a network gets 0..1.
  */
 export class MNIST implements DatasetSource {
   static readonly parameters: ParameterTable = { path: parameter('path', text()) };
@@ -54,9 +54,9 @@ export class MNIST implements DatasetSource {
         `${labels.file}: expected labels below ${classes}, got ${labels.values[wrong]} for image ${wrong}`,
       );
     }
-    const x = new Float32Array(images.values.length);
-    for (let i = 0; i < x.length; i++) x[i] = images.values[i]! / MNIST.scale;
-    return { x, y: Int32Array.from(labels.values), shape: [height, width, 1], classes, length };
+    const { values: x } = images;
+    const y = Int32Array.from(labels.values);
+    return { x, scale: MNIST.scale, y, shape: [height, width, 1], classes, length };
   }
 
   async #read(

@@ -7,6 +7,7 @@ import { listCheckpoints } from '../training/checkpoint.js';
 import {
   type EarlyStoppingOptions,
   type EpochMetrics,
+  type Evaluation,
   evaluate,
   type FitResult,
   fit,
@@ -60,12 +61,12 @@ export type RunEvent =
       readonly model: string;
       readonly run: number;
       readonly folder: string;
-      readonly metrics: Readonly<Record<string, number>>;
+      readonly metrics: Evaluation;
     }
   | ({ readonly event: 'step' } & StepInfo)
   | { readonly event: 'epoch'; readonly epochs: number; readonly metrics: EpochMetrics }
   | { readonly event: 'early-stop'; readonly epoch: number }
-  | { readonly event: 'evaluation'; readonly part: Part; readonly metrics: Readonly<Record<string, number>> }
+  | { readonly event: 'evaluation'; readonly part: Part; readonly metrics: Evaluation }
   | {
       readonly event: 'end';
       readonly folder: string;
@@ -92,8 +93,8 @@ export interface RunResult extends RunName {
   readonly seed: number;
   readonly folder: string;
   readonly interrupted: boolean;
-  /** Of the evaluation at the end: `train_acc`, `test_acc`, ... */
-  readonly metrics: Readonly<Record<string, number>>;
+  /** Of the evaluation at the end: `train_acc`, `test_acc`, ..., and `cm`, `ncm` of the last part. */
+  readonly metrics: Evaluation;
 }
 
 /**
@@ -213,11 +214,11 @@ class Runner {
     const fitted = trained ? await this.#train(network, folder) : undefined;
     if (config.train || !config.load) await writeWeights(folder, network);
     let interrupted = fitted?.interrupted ?? false;
-    let metrics: Readonly<Record<string, number>> = {};
+    let metrics = {} as Evaluation;
     if (config.evaluate && !interrupted) {
       const measured = await this.#evaluate(network, folder);
       interrupted = measured === null;
-      metrics = measured ?? {};
+      if (measured) metrics = measured;
     }
     if (interrupted) writeMetrics(folder, { event: 'interrupted' });
     else await this.#write(folder, shapes, true);
@@ -246,7 +247,7 @@ class Runner {
     if (!record.finished || wantsMore(before, now)) return undefined;
     const last = readMetrics(folder).at(-1);
     const { event, ...metrics } = last?.['event'] === 'evaluation' ? last : { event: '' };
-    const result = { ...name, seed, folder, interrupted: false, metrics: metrics as Record<string, number> };
+    const result = { ...name, seed, folder, interrupted: false, metrics: metrics as Evaluation };
     this.#report({ event: 'skip', model: name.model, run: name.run, folder, metrics: result.metrics });
     return result;
   }
@@ -328,11 +329,11 @@ class Runner {
   }
 
   // Null if it was interrupted.
-  async #evaluate(network: SNN, folder: string): Promise<Readonly<Record<string, number>> | null> {
+  async #evaluate(network: SNN, folder: string): Promise<Evaluation | null> {
     const { signal } = this.#options;
     const batchSize = this.#run.model.config.batch_size;
     const framework = this.#experiment.config.learningframework;
-    const all: Record<string, number> = {};
+    const all = {} as Evaluation;
     for (const part of ['train', 'valid', 'test'] as const) {
       const samples = this.#data[part];
       if (!samples) continue;

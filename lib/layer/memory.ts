@@ -99,7 +99,7 @@ export class State {
 
   #replace(value: Tensor | number | null): void {
     const old = this.#value;
-    this.#value = isTensor(value) ? keep(value) : value;
+    this.#value = isTensor(value) ? keep(value, 'states') : value;
     if (isTensor(old) && old !== value) old.dispose();
   }
 

@@ -20,7 +20,7 @@ export interface Addon {
   alias(handle: number): number;
   dispose(handle: number): boolean;
   track(handle: number): number;
-  untrack(handle: number): void;
+  own(handle: number, owner: number): void;
   isDisposed(handle: number): boolean;
 
   backward(
@@ -47,6 +47,9 @@ export interface Addon {
   gradMode(): boolean;
   setGradMode(enabled: boolean): void;
 
+  /** Samples of `source` `[S, *]` as a new float32 tensor, gathered on the loader's thread. */
+  gather(source: number, samples: Int32Array | BigInt64Array, scale: number): Promise<number>;
+
   manualSeed(seed: number | bigint): void;
   createGenerator(device: string, seed: number | bigint): number;
   seedGenerator(generator: number | null, seed: number | bigint): void;
@@ -55,7 +58,10 @@ export interface Addon {
   getNumThreads(): number;
   setNumThreads(count: number): void;
   cudaDeviceCount(): number;
-  memory(): [number, number, number, number, number, number];
+  /** Figures in the order of native/node/runtime.cc. */
+  memory(): number[];
+  resetPeakMemory(): void;
+  blockBytes(bytes: number): number;
   emptyCache(): void;
   /** For the process's end: waits for native threads inside libtorch, and lets none enter again. */
   stopWorkers(): void;

@@ -1,7 +1,9 @@
-import { ShapeError } from '../errors.js';
+import type { z } from 'zod';
+import { ConfigError, ShapeError } from '../errors.js';
 import { MemoryModule, State } from '../layer/index.js';
 import type { StepMode } from '../nn/index.js';
 import {
+  checkValue,
   finite,
   flag,
   nullableReset,
@@ -11,12 +13,15 @@ import {
   resolved,
 } from '../parameters.js';
 import { type Surrogate, type SurrogateSpecification, surrogateOf } from '../surrogate/index.js';
-import { keep, Tensor } from '../tensor/index.js';
+import { type DType, isTensor, keep, stack, Tensor } from '../tensor/index.js';
 
 /** What every spiking neuron takes; all have defaults. */
 export interface BaseNodeOptions {
-  /** Fires where v >= vThreshold. Default 1. */
-  readonly vThreshold?: number | undefined;
+  /**
+   * Fires where v >= vThreshold. A Parameter is learned; a tensor broadcasts to the shape of one step, batch included,
+   * so one number a channel has the shape `[C, 1, 1]`. Default 1.
+   */
+  readonly vThreshold?: number | Tensor | undefined;
   /** Membrane after a spike; null or false for the soft reset, which subtracts vThreshold. Default 0. */
   readonly vReset?: number | false | null | undefined;
   /** Default: an own `Sigmoid` with alpha 4. */
@@ -36,7 +41,7 @@ export type Backend = 'torch' | 'cupy' | 'triton' | 'inductor' | 'lava';
 
 /** The options with their defaults filled in. */
 export interface BaseNodeParameters {
-  readonly vThreshold: number;
+  readonly vThreshold: number | Tensor;
   readonly vReset: number | null;
   readonly surrogateFunction: Surrogate;
   readonly detachReset: boolean;
@@ -45,9 +50,18 @@ export interface BaseNodeParameters {
   readonly storeVSeq: boolean;
 }
 
+/** A parameter that is a number for all neurons, as `check` says, or in code a tensor that broadcasts over them. */
+export function numberOrTensor(check: z.ZodType<number>): z.ZodType<number | Tensor> {
+  return resolved((value) => {
+    if (!isTensor(value)) return checkValue(check, value, []);
+    if (value.dtype === 'float32' || value.dtype === 'float64') return value;
+    throw new ConfigError([], 'a tensor of dtype float32 or float64', `one of ${value.dtype}`);
+  });
+}
+
 /** The parameters that every spiking neuron has. */
 export const baseParameters: ParameterTable = {
-  vThreshold: parameter('v_threshold', finite().default(1)),
+  vThreshold: parameter('v_threshold', numberOrTensor(finite().default(1))),
   vReset: parameter('v_reset', nullableReset().default(0)),
   surrogateFunction: parameter('surrogate_function', resolved(surrogateOf)),
   detachReset: parameter('detach_reset', flag().default(false)),
@@ -58,7 +72,9 @@ export const baseParameters: ParameterTable = {
 
 /** The named arguments that the operators of all neurons share. */
 export interface MembraneArguments {
-  readonly vThreshold: number;
+  readonly vThreshold?: number;
+  /** Instead of the number, in the dtype that is computed in. */
+  readonly vThresholdTensor?: Tensor;
   readonly vReset: number | null;
   readonly detachReset: boolean;
   readonly surrogate: string;
@@ -75,7 +91,8 @@ export type MembraneResult = readonly [sSeq: Tensor, vOut: Tensor, vSeq: Tensor 
  * in the input's dtype and shape. The membrane stays until `reset()`.
  */
 export abstract class BaseNode extends MemoryModule {
-  vThreshold: number;
+  /** A number, or a tensor that broadcasts to the shape of one step; a Parameter is learned. */
+  vThreshold: number | Tensor;
   vReset: number | null;
   surrogateFunction: Surrogate;
   detachReset: boolean;
@@ -97,6 +114,9 @@ export abstract class BaseNode extends MemoryModule {
 
   /** The neuron's operator on `[T, *]` from the membrane `[*]`. */
   protected abstract integrate(xSeq: Tensor, v: Tensor, membrane: MembraneArguments): MembraneResult;
+
+  /** One step's charged membrane in libtorch's operators, for surrogates that the kernels do not have. */
+  protected abstract charge(x: Tensor, v: Tensor): Tensor;
 
   protected override states(): Iterable<State> {
     return [this.#v];
@@ -132,7 +152,8 @@ export abstract class BaseNode extends MemoryModule {
 
   /**
    * Step mode 's': one step, input and spikes `[*]`. Step mode 'm': a sequence, `[T, *]`. The membrane is in the
-   * dtype of the input; one that is left over from another batch shape starts anew, with a warning.
+   * dtype of the input, for 16 bits in float32; one that is left over from another batch shape starts anew, with a
+   * warning.
    * @throws ShapeError for a membrane that was assigned in another shape; DTypeError for an input that is not
    * floating-point
    */
@@ -147,20 +168,48 @@ export abstract class BaseNode extends MemoryModule {
   }
 
   #run(xSeq: Tensor, storeVSeq: boolean): Tensor {
-    const v = this.#v.fit({ shape: xSeq.shape.slice(1), dtype: xSeq.dtype, device: xSeq.device });
-    const { surrogateFunction } = this;
-    const [sSeq, vOut, vSeq] = this.integrate(xSeq, v, {
-      vThreshold: this.vThreshold,
-      vReset: this.vReset,
-      detachReset: this.detachReset,
-      surrogate: surrogateFunction.kernel,
-      surrogateParams: surrogateFunction.values,
-      spiking: surrogateFunction.spiking,
-      storeVSeq,
-    });
+    const dtype = computeType(xSeq.dtype);
+    const v = this.#v.fit({ shape: xSeq.shape.slice(1), dtype, device: xSeq.device });
+    const { surrogateFunction, vThreshold } = this;
+    const { kernel } = surrogateFunction;
+    const [sSeq, vOut, vSeq] =
+      kernel === null
+        ? this.#composed(xSeq, v, storeVSeq)
+        : this.integrate(xSeq, v, {
+            ...(isTensor(vThreshold) ? { vThresholdTensor: vThreshold.to(dtype) } : { vThreshold }),
+            vReset: this.vReset,
+            detachReset: this.detachReset,
+            surrogate: kernel,
+            surrogateParams: surrogateFunction.values,
+            spiking: surrogateFunction.spiking,
+            storeVSeq,
+          });
     this.#v.take(vOut);
     if (storeVSeq) this.#setVSeq(vSeq);
     return sSeq;
+  }
+
+  // The kernels' maths step by step: a surrogate that is written in TypeScript says its gradient at forward time.
+  #composed(xSeq: Tensor, start: Tensor, storeVSeq: boolean): MembraneResult {
+    const { vThreshold, vReset, detachReset, surrogateFunction } = this;
+    const spikes: Tensor[] = [];
+    const membranes: Tensor[] = [];
+    const threshold = isTensor(vThreshold) ? vThreshold.to(start.dtype) : vThreshold;
+    let v = start;
+    for (const x of xSeq.unbind(0)) {
+      const h = this.charge(x.to(start.dtype), v);
+      const s = surrogateFunction.forward(h.sub(threshold as Tensor));
+      const used = detachReset ? s.detach() : s;
+      v =
+        vReset === null
+          ? h.sub(used.mul(threshold as Tensor))
+          : used.mul(vReset).add(used.neg().add(1).mul(h));
+      spikes.push(s.to(xSeq.dtype));
+      membranes.push(v);
+    }
+    if (spikes.length === 0)
+      return [xSeq.clone(), v.clone(), storeVSeq ? xSeq.to(start.dtype).clone() : null];
+    return [stack(spikes), v, storeVSeq ? stack(membranes) : null];
   }
 
   override reset(): void {
@@ -170,11 +219,21 @@ export abstract class BaseNode extends MemoryModule {
 
   #setVSeq(value: Tensor | null): void {
     this.#vSeq?.dispose();
-    this.#vSeq = value === null ? null : keep(value);
+    this.#vSeq = value === null ? null : keep(value, 'states');
   }
 
   protected override describe(): string {
     const { vThreshold, vReset, detachReset, stepMode, surrogateFunction } = this;
-    return `vThreshold=${vThreshold}, vReset=${vReset}, detachReset=${detachReset}, stepMode=${stepMode}, surrogate=${surrogateFunction}`;
+    return `vThreshold=${shownParameter(vThreshold)}, vReset=${vReset}, detachReset=${detachReset}, stepMode=${stepMode}, surrogate=${surrogateFunction}`;
   }
+}
+
+/** What sequences of a dtype are computed in, states and parameters included. */
+export function computeType(dtype: DType): DType {
+  return dtype === 'bfloat16' || dtype === 'float16' ? 'float32' : dtype;
+}
+
+/** As `toString` shows it. */
+export function shownParameter(value: number | Tensor): string {
+  return isTensor(value) ? `Tensor [${value.shape}]` : `${value}`;
 }

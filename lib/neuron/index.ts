@@ -16,3 +16,4 @@ export {
   standardNeurons,
 } from './kinds.js';
 export { LIFNode, type LIFNodeOptions } from './lif.js';
+export { ParametricLIFNode, type ParametricLIFNodeOptions } from './parametric-lif.js';

@@ -21,4 +21,8 @@ export class IFNode extends BaseNode {
   protected override integrate(xSeq: Tensor, v: Tensor, membrane: MembraneArguments): MembraneResult {
     return integrateFire(xSeq, v, membrane);
   }
+
+  protected override charge(x: Tensor, v: Tensor): Tensor {
+    return v.add(x);
+  }
 }

@@ -2,6 +2,7 @@ import type { Layer } from '../nn/index.js';
 import type { ParameterTable } from '../parameters.js';
 import { IFNode } from './integrate-fire.js';
 import { LIFNode } from './lif.js';
+import { ParametricLIFNode } from './parametric-lif.js';
 
 /** A class of neurons that configurations can name; its options are those of its table, in camelCase. */
 export interface NeuronClass {
@@ -14,7 +15,7 @@ export interface NeuronClass {
 export type NeuronKinds = Readonly<Record<string, NeuronClass>>;
 
 /** The neurons of the field; searched first. */
-export const standardNeurons: NeuronKinds = { IFNode, LIFNode };
+export const standardNeurons: NeuronKinds = { IFNode, LIFNode, ParametricLIFNode };
 
 /** Neurons with learned thresholds and the like; searched second. */
 export const customNeurons: NeuronKinds = {};

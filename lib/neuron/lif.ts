@@ -1,6 +1,5 @@
-import { z } from 'zod';
-import { flag, type ParameterTable, parameter, resolveParameters } from '../parameters.js';
-import { lif, type Tensor } from '../tensor/index.js';
+import { finite, flag, type ParameterTable, parameter, resolveParameters } from '../parameters.js';
+import { isTensor, lif, type Tensor } from '../tensor/index.js';
 import {
   BaseNode,
   type BaseNodeOptions,
@@ -8,17 +7,22 @@ import {
   baseParameters,
   type MembraneArguments,
   type MembraneResult,
+  numberOrTensor,
+  shownParameter,
 } from './base.js';
 
 export interface LIFNodeOptions extends BaseNodeOptions {
-  /** Membrane time constant in steps, > 1. Default 2. */
-  readonly tau?: number | undefined;
+  /**
+   * Membrane time constant in steps, > 1. A Parameter is learned; a tensor broadcasts to the shape of one step, batch
+   * included, and its values are not checked. Default 2.
+   */
+  readonly tau?: number | Tensor | undefined;
   /** Whether the input is divided by tau as the leak is. Default true. */
   readonly decayInput?: boolean | undefined;
 }
 
 interface LIFParameters extends BaseNodeParameters {
-  readonly tau: number;
+  readonly tau: number | Tensor;
   readonly decayInput: boolean;
 }
 
@@ -28,13 +32,13 @@ interface LIFParameters extends BaseNodeParameters {
  */
 export class LIFNode extends BaseNode {
   static readonly parameters: ParameterTable = {
-    tau: parameter('tau', z.number().gt(1).default(2)),
+    tau: parameter('tau', numberOrTensor(finite().gt(1).default(2))),
     decayInput: parameter('decay_input', flag().default(true)),
     ...baseParameters,
   };
 
-  /** Membrane time constant in steps, > 1. */
-  tau: number;
+  /** Membrane time constant in steps, > 1; a Parameter is learned. */
+  tau: number | Tensor;
   decayInput: boolean;
 
   /** Takes the options in camelCase or under their established snake_case names. @throws ConfigError */
@@ -46,10 +50,19 @@ export class LIFNode extends BaseNode {
   }
 
   protected override integrate(xSeq: Tensor, v: Tensor, membrane: MembraneArguments): MembraneResult {
-    return lif(xSeq, v, { tau: this.tau, decayInput: this.decayInput, ...membrane });
+    const { tau, decayInput } = this;
+    const leak = isTensor(tau) ? { tauTensor: tau.to(v.dtype) } : { tau };
+    return lif(xSeq, v, { ...leak, decayInput, ...membrane });
+  }
+
+  protected override charge(x: Tensor, v: Tensor): Tensor {
+    const { tau, decayInput, vReset } = this;
+    const above = v.sub(vReset ?? 0);
+    const over = (value: Tensor): Tensor => (isTensor(tau) ? value.div(tau.to(v.dtype)) : value.div(tau));
+    return decayInput ? v.add(over(x.sub(above))) : v.sub(over(above)).add(x);
   }
 
   protected override describe(): string {
-    return `tau=${this.tau}, decayInput=${this.decayInput}, ${super.describe()}`;
+    return `tau=${shownParameter(this.tau)}, decayInput=${this.decayInput}, ${super.describe()}`;
   }
 }

@@ -46,10 +46,35 @@ export class MSELoss extends Module {
   }
 }
 
+const crossEntropyOptions = ['reduction', 'weight', 'ignoreIndex', 'labelSmoothing'] as const;
+
+// libtorch takes a negative share for none, and a fraction of an index for its whole part.
+function checkCrossEntropy(options: CrossEntropyOptions, loss: string): Required<CrossEntropyOptions> {
+  checkOptions(options, crossEntropyOptions, loss);
+  const { weight = null, ignoreIndex = -100, labelSmoothing = 0 } = options;
+  if (typeof labelSmoothing !== 'number' || !(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+    throw argumentError(loss, 'labelSmoothing', 'a number from 0 to 1', labelSmoothing);
+  }
+  if (!Number.isSafeInteger(ignoreIndex)) {
+    throw argumentError(loss, 'ignoreIndex', 'a safe integer', ignoreIndex);
+  }
+  const reduction = checkReduction(options.reduction ?? 'mean', loss);
+  return { reduction, weight, ignoreIndex, labelSmoothing };
+}
+
 /**
- * Cross entropy of logits `[N, classes, *]` and class indices (int64, `[N, *]`) or class probabilities (the logits'
- * shape); the softmax is part of it.
+ * Cross entropy of logits `[N, classes, *]` or `[classes]` and class indices (int64, `[N, *]` or a single one) or class
+ * probabilities (the logits' shape); the softmax is part of it. The mean divides by the weights of the targets' classes
+ * where there are weights and indices. Formula: `torch.nn.functional.cross_entropy`; with label smoothing e the target
+ * is 1 - e for the class and e / classes for each (C. Szegedy et al. 2016, section 7).
+ * @throws TypeError for an option; ShapeError and TorchError for tensors that do not fit
  */
+export function crossEntropy(input: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  const { weight, reduction, ignoreIndex, labelSmoothing } = checkCrossEntropy(options, 'crossEntropy');
+  return crossEntropyLoss(input, target, weight, reduction, ignoreIndex, labelSmoothing);
+}
+
+/** `crossEntropy` as a module; the weights go where it goes. */
 export class CrossEntropyLoss extends Module {
   readonly reduction: Reduction;
   readonly ignoreIndex: number;
@@ -58,15 +83,15 @@ export class CrossEntropyLoss extends Module {
 
   constructor(options: CrossEntropyOptions = {}) {
     super();
-    checkOptions(options, ['reduction', 'weight', 'ignoreIndex', 'labelSmoothing'], 'CrossEntropyLoss');
-    this.reduction = checkReduction(options.reduction ?? 'mean', 'CrossEntropyLoss');
-    this.ignoreIndex = options.ignoreIndex ?? -100;
-    this.labelSmoothing = options.labelSmoothing ?? 0;
-    this.weight = options.weight ? new Buffer(options.weight) : null;
+    const checked = checkCrossEntropy(options, 'CrossEntropyLoss');
+    this.reduction = checked.reduction as Reduction;
+    this.ignoreIndex = checked.ignoreIndex as number;
+    this.labelSmoothing = checked.labelSmoothing as number;
+    this.weight = checked.weight ? new Buffer(checked.weight) : null;
   }
 
   override forward(input: Tensor, target: Tensor): Tensor {
     const { weight, reduction, ignoreIndex, labelSmoothing } = this;
-    return crossEntropyLoss(input, target, weight, reduction, ignoreIndex, labelSmoothing);
+    return crossEntropy(input, target, { weight, reduction, ignoreIndex, labelSmoothing });
   }
 }

@@ -10,7 +10,7 @@ export class Parameter extends Tensor {
     const values = data.detach();
     super(values);
     values.dispose();
-    keep(this);
+    keep(this, 'parameters');
     if (requiresGrad) this.requiresGrad = true;
   }
 }
@@ -27,7 +27,7 @@ export class Buffer extends Tensor {
     const values = data.detach();
     super(values);
     values.dispose();
-    keep(this);
+    keep(this, 'buffers');
     this.persistent = persistent;
   }
 }

@@ -1,15 +1,18 @@
 import { ConfigError } from '../errors.js';
 import { type ParameterTable, plainTable, resolveParameters, shown, unknownKey } from '../parameters.js';
 import { Registry } from '../registry.js';
-import { ATan, PiecewiseQuadratic, Sigmoid } from './alpha.js';
+import { MultiLevelSpikeCount, PoissonPass } from './counts.js';
+import * as kernels from './kernels.js';
 import { Surrogate } from './surrogate.js';
 
-export { type AlphaOptions, ATan, PiecewiseQuadratic, Sigmoid } from './alpha.js';
-export { Surrogate, type SurrogateOptions } from './surrogate.js';
+export { MultiLevelSpikeCount, type MultiLevelSpikeCountOptions, PoissonPass } from './counts.js';
+export * from './kernels.js';
+export { KernelSurrogate, Surrogate, type SurrogateOptions } from './surrogate.js';
 
 /** A class of surrogates with the table of its parameters. */
 export interface SurrogateClass {
-  new (options?: Readonly<Record<string, unknown>>): Surrogate;
+  // biome-ignore lint/suspicious/noExplicitAny: each class has options of its own; its table checks them
+  new (options?: any): Surrogate;
   readonly parameters: ParameterTable;
 }
 
@@ -19,21 +22,36 @@ export type SurrogateSpecification =
   | string
   | { readonly kind: string; readonly params?: Readonly<Record<string, unknown>> };
 
-/** The surrogates that the kernels have. */
+/** Surrogates by the names that configurations use (`surrogate_function`). */
 export const surrogates: Registry<SurrogateClass> = new Registry<SurrogateClass>('surrogate', {
-  Sigmoid,
-  ATan,
-  PiecewiseQuadratic,
+  ...kernels,
+  PoissonPass,
+  MultiLevelSpikeCount,
 });
+
+/**
+ * Makes a surrogate of one's own known under a name. It is constructed with what its static `parameters` have, in
+ * camelCase.
+ * @throws ConfigError for a name that exists, or something that is not such a class
+ */
+export function registerSurrogate(name: string, surrogate: SurrogateClass): void {
+  if (typeof surrogate !== 'function' || typeof surrogate.parameters !== 'object') {
+    throw new ConfigError([name], 'a class with static parameters', shown(surrogate));
+  }
+  surrogates.register(name, surrogate);
+}
 
 /**
  * The surrogate that is meant: an instance itself, else a new one; nothing means Sigmoid with alpha 4.
  * @throws ConfigError with the path inside `specification`
  */
 export function surrogateOf(specification: unknown): Surrogate {
-  if (specification === undefined) return new Sigmoid();
+  if (specification === undefined) return new kernels.Sigmoid();
   if (specification instanceof Surrogate) return specification;
-  if (typeof specification === 'string') return new (surrogates.find(specification, []))();
+  if (typeof specification === 'string') {
+    const found = surrogates.find(specification, []);
+    return new found(resolveParameters(found.parameters, {}, []));
+  }
   if (specification === null || typeof specification !== 'object' || Array.isArray(specification)) {
     throw new ConfigError(
       [],

@@ -1,4 +1,11 @@
-import { integrateFire, type Tensor, zerosLike } from '../tensor/index.js';
+import {
+  enableGrad,
+  integrateFire,
+  noGrad,
+  surrogateIdentity,
+  type Tensor,
+  zerosLike,
+} from '../tensor/index.js';
 
 /** What every surrogate takes. */
 export interface SurrogateOptions {
@@ -7,36 +14,77 @@ export interface SurrogateOptions {
 }
 
 /**
- * The gradient that stands in for that of the spike Θ(u), u = v - v_threshold. The maths is in the kernels; an
- * object names it and holds its parameters, which are plain fields and are not learned.
+ * The gradient that stands in for that of the spike Θ(u), u = v - v_threshold. A surrogate of one's own is a subclass
+ * with `derivative`, and with `primitive` if it shall have a smooth mode; its neuron then runs step by step on
+ * libtorch's operators instead of in one kernel.
  */
 export abstract class Surrogate {
   /** Spikes with the surrogate's gradient, or else the primitive. */
   spiking: boolean;
 
-  constructor(options: SurrogateOptions) {
+  constructor(options: SurrogateOptions = {}) {
     this.spiking = options.spiking ?? true;
   }
 
-  /** The surrogate's name in the kernels. */
-  abstract readonly kernel: string;
+  /** The surrogate's name in the kernels; null for one that they do not have. */
+  get kernel(): string | null {
+    return null;
+  }
 
   /** Its parameters in the kernel's order. */
-  abstract readonly values: readonly number[];
+  get values(): readonly number[] {
+    return [];
+  }
+
+  /** The local gradient dΘ/du, of the shape and dtype of `u`; no gradient is recorded through it. */
+  abstract derivative(u: Tensor): Tensor;
+
+  /** The differentiable function whose derivative it is, for the smooth mode. @throws TypeError if there is none */
+  primitive(_u: Tensor): Tensor {
+    throw new TypeError(`${this.constructor.name} has no primitive, so 'spiking' must be true`);
+  }
 
   /** Θ(u), 1 where u >= 0, with the surrogate's gradient; in the smooth mode its primitive. Any shape. */
   forward(u: Tensor): Tensor {
-    // One step of a neuron that starts at 0 and fires at 0 sees u itself.
-    const [s] = integrateFire(u.unsqueeze(0), zerosLike(u), {
-      vThreshold: 0,
-      surrogate: this.kernel,
-      surrogateParams: this.values,
-      spiking: this.spiking,
-    });
-    return s.squeeze(0);
+    if (!this.spiking) return this.primitive(u);
+    const gradient = noGrad(() => this.derivative(u.detach()));
+    return surrogateIdentity(u, gradient);
   }
 
   toString(): string {
     return `${this.constructor.name}(${this.values.join(', ')}${this.spiking ? '' : ', spiking=false'})`;
+  }
+}
+
+/** A surrogate of the kernels: an object names it and holds its parameters, plain fields that are not learned. */
+export abstract class KernelSurrogate extends Surrogate {
+  abstract override get kernel(): string;
+
+  override derivative(u: Tensor): Tensor {
+    // The gradient of one spike, at a copy that belongs to no other graph.
+    const at = u.detach();
+    at.requiresGrad = true;
+    enableGrad(() => this.#spike(at, true).sum().backward());
+    return at.grad as Tensor;
+  }
+
+  override primitive(u: Tensor): Tensor {
+    return this.#spike(u, false);
+  }
+
+  override forward(u: Tensor): Tensor {
+    return this.#spike(u, this.spiking);
+  }
+
+  // One step of a neuron that starts at 0 and fires at 0 sees u itself.
+  #spike(u: Tensor, spiking: boolean): Tensor {
+    const start = zerosLike(u).to(u.dtype === 'float64' ? 'float64' : 'float32');
+    const [s] = integrateFire(u.unsqueeze(0), start, {
+      vThreshold: 0,
+      surrogate: this.kernel,
+      surrogateParams: this.values,
+      spiking,
+    });
+    return s.squeeze(0);
   }
 }

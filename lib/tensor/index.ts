@@ -1,4 +1,5 @@
 export * from './operators.generated.js';
+export type { KeepOwner, Owner } from './owner.js';
 export { Generator, getRngState, manualSeed, setRngState } from './random.js';
 export {
   cudaDeviceCount,
@@ -8,6 +9,8 @@ export {
   libtorchVersion,
   type MemoryReport,
   memory,
+  type OwnedMemory,
+  resetPeakMemory,
   setNumThreads,
   unsafeOperator,
 } from './runtime.js';

@@ -359,6 +359,8 @@ const op_sort: Operator = new Operator('aten::sort', '');
 const op_sort_stable: Operator = new Operator('aten::sort', 'stable');
 const op_spikenode_integrate_fire: Operator = new Operator('spikenode::integrate_fire', '');
 const op_spikenode_lif: Operator = new Operator('spikenode::lif', '');
+const op_spikenode_parametric_lif: Operator = new Operator('spikenode::parametric_lif', '');
+const op_spikenode_surrogate_identity: Operator = new Operator('spikenode::surrogate_identity', '');
 const op_split_Tensor: Operator = new Operator('aten::split', 'Tensor');
 const op_split_sizes: Operator = new Operator('aten::split', 'sizes');
 const op_sqrt: Operator = new Operator('aten::sqrt', '');
@@ -428,24 +430,25 @@ const options10: readonly string[] = ['path'];
 const options11: readonly string[] = ['dtype', 'device', 'memoryFormat', 'requiresGrad'];
 const options12: readonly string[] = ['sparseGrad'];
 const options13: readonly string[] = ['approximate'];
-const options14: readonly string[] = ['vThreshold', 'vReset', 'detachReset', 'surrogate', 'surrogateParams', 'spiking', 'storeVSeq'];
+const options14: readonly string[] = ['vThreshold', 'vReset', 'detachReset', 'surrogate', 'surrogateParams', 'spiking', 'vThresholdTensor', 'storeVSeq'];
 const options15: readonly string[] = ['assumeUnique', 'invert'];
 const options16: readonly string[] = ['logTarget'];
-const options17: readonly string[] = ['tau', 'decayInput', 'vThreshold', 'vReset', 'detachReset', 'surrogate', 'surrogateParams', 'spiking', 'storeVSeq'];
+const options17: readonly string[] = ['tau', 'decayInput', 'tauTensor', 'vThreshold', 'vReset', 'detachReset', 'surrogate', 'surrogateParams', 'spiking', 'vThresholdTensor', 'storeVSeq'];
 const options18: readonly string[] = ['upper'];
 const options19: readonly string[] = ['driver'];
 const options20: readonly string[] = ['atol', 'rtol', 'hermitian'];
 const options21: readonly string[] = ['left'];
 const options22: readonly string[] = ['indexing'];
 const options23: readonly string[] = ['generator', 'dtype', 'device', 'requiresGrad'];
-const options24: readonly string[] = ['interpolation'];
-const options25: readonly string[] = ['generator', 'dtype', 'device', 'memoryFormat', 'requiresGrad'];
-const options26: readonly string[] = ['decimals'];
-const options27: readonly string[] = ['scale'];
-const options28: readonly string[] = ['reduce'];
-const options29: readonly string[] = ['includeSelf'];
-const options30: readonly string[] = ['outInt32', 'right', 'side', 'sorter'];
-const options31: readonly string[] = ['correction', 'keepdim'];
+const options24: readonly string[] = ['w', 'decayInput', 'vThreshold', 'vReset', 'detachReset', 'surrogate', 'surrogateParams', 'spiking', 'vThresholdTensor', 'storeVSeq'];
+const options25: readonly string[] = ['interpolation'];
+const options26: readonly string[] = ['generator', 'dtype', 'device', 'memoryFormat', 'requiresGrad'];
+const options27: readonly string[] = ['decimals'];
+const options28: readonly string[] = ['scale'];
+const options29: readonly string[] = ['reduce'];
+const options30: readonly string[] = ['includeSelf'];
+const options31: readonly string[] = ['outInt32', 'right', 'side', 'sorter'];
+const options32: readonly string[] = ['correction', 'keepdim'];
 const words0: ReadonlyMap<unknown, number> = new Map([['none', 0], ['mean', 1], ['sum', 2]]);
 
 /** `abs(Tensor self) -> Tensor` */
@@ -1458,12 +1461,12 @@ export function instanceNorm(input: Tensor, weight: Tensor | null, bias: Tensor 
 }
 
 /**
- * `spikenode::integrate_fire(Tensor x_seq, Tensor v, *, float v_threshold=1, float? v_reset=0, bool detach_reset=False, str surrogate='Sigmoid', float[] surrogate_params=[], bool spiking=True, bool store_v_seq=False) -> (Tensor s_seq, Tensor v_out, Tensor v_seq)`\
- * Options: vThreshold (1), vReset (0), detachReset (false), surrogate ('Sigmoid'), surrogateParams ([]), spiking (true), storeVSeq (false).
+ * `spikenode::integrate_fire(Tensor x_seq, Tensor v, *, float v_threshold=1, float? v_reset=0, bool detach_reset=False, str surrogate='Sigmoid', float[] surrogate_params=[], bool spiking=True, Tensor? v_threshold_tensor=None, bool store_v_seq=False) -> (Tensor s_seq, Tensor v_out, Tensor v_seq)`\
+ * Options: vThreshold (1), vReset (0), detachReset (false), surrogate ('Sigmoid'), surrogateParams ([]), spiking (true), vThresholdTensor (null), storeVSeq (false).
  */
-export function integrateFire(xSeq: Tensor, v: Tensor, options?: { readonly vThreshold?: number | undefined; readonly vReset?: number | null | undefined; readonly detachReset?: boolean | undefined; readonly surrogate?: string | undefined; readonly surrogateParams?: readonly number[] | undefined; readonly spiking?: boolean | undefined; readonly storeVSeq?: boolean | undefined }): readonly [sSeq: Tensor, vOut: Tensor, vSeq: Tensor | null] {
+export function integrateFire(xSeq: Tensor, v: Tensor, options?: { readonly vThreshold?: number | undefined; readonly vReset?: number | null | undefined; readonly detachReset?: boolean | undefined; readonly surrogate?: string | undefined; readonly surrogateParams?: readonly number[] | undefined; readonly spiking?: boolean | undefined; readonly vThresholdTensor?: Tensor | null | undefined; readonly storeVSeq?: boolean | undefined }): readonly [sSeq: Tensor, vOut: Tensor, vSeq: Tensor | null] {
   if (options !== undefined) checkOptions(options, options14, 'integrate_fire');
-  const results = op_spikenode_integrate_fire.bound().call(op_spikenode_integrate_fire.id, handleOf(xSeq, 'integrate_fire', 'x_seq'), handleOf(v, 'integrate_fire', 'v'), options?.vThreshold, options?.vReset, options?.detachReset, options?.surrogate, options?.surrogateParams, options?.spiking, options?.storeVSeq) as unknown[];
+  const results = op_spikenode_integrate_fire.bound().call(op_spikenode_integrate_fire.id, handleOf(xSeq, 'integrate_fire', 'x_seq'), handleOf(v, 'integrate_fire', 'v'), options?.vThreshold, options?.vReset, options?.detachReset, options?.surrogate, options?.surrogateParams, options?.spiking, optionalHandleOf(options?.vThresholdTensor, 'integrate_fire', 'v_threshold_tensor'), options?.storeVSeq) as unknown[];
   return [wrap(results[0]), wrap(results[1]), wrapOptional(results[2])] as never;
 }
 
@@ -1582,12 +1585,12 @@ export function lerp_(self: Tensor, end: Tensor, weight: Tensor | Scalar): Tenso
 }
 
 /**
- * `spikenode::lif(Tensor x_seq, Tensor v, *, float tau=2, bool decay_input=True, float v_threshold=1, float? v_reset=0, bool detach_reset=False, str surrogate='Sigmoid', float[] surrogate_params=[], bool spiking=True, bool store_v_seq=False) -> (Tensor s_seq, Tensor v_out, Tensor v_seq)`\
- * Options: tau (2), decayInput (true), vThreshold (1), vReset (0), detachReset (false), surrogate ('Sigmoid'), surrogateParams ([]), spiking (true), storeVSeq (false).
+ * `spikenode::lif(Tensor x_seq, Tensor v, *, float tau=2, bool decay_input=True, Tensor? tau_tensor=None, float v_threshold=1, float? v_reset=0, bool detach_reset=False, str surrogate='Sigmoid', float[] surrogate_params=[], bool spiking=True, Tensor? v_threshold_tensor=None, bool store_v_seq=False) -> (Tensor s_seq, Tensor v_out, Tensor v_seq)`\
+ * Options: tau (2), decayInput (true), tauTensor (null), vThreshold (1), vReset (0), detachReset (false), surrogate ('Sigmoid'), surrogateParams ([]), spiking (true), vThresholdTensor (null), storeVSeq (false).
  */
-export function lif(xSeq: Tensor, v: Tensor, options?: { readonly tau?: number | undefined; readonly decayInput?: boolean | undefined; readonly vThreshold?: number | undefined; readonly vReset?: number | null | undefined; readonly detachReset?: boolean | undefined; readonly surrogate?: string | undefined; readonly surrogateParams?: readonly number[] | undefined; readonly spiking?: boolean | undefined; readonly storeVSeq?: boolean | undefined }): readonly [sSeq: Tensor, vOut: Tensor, vSeq: Tensor | null] {
+export function lif(xSeq: Tensor, v: Tensor, options?: { readonly tau?: number | undefined; readonly decayInput?: boolean | undefined; readonly tauTensor?: Tensor | null | undefined; readonly vThreshold?: number | undefined; readonly vReset?: number | null | undefined; readonly detachReset?: boolean | undefined; readonly surrogate?: string | undefined; readonly surrogateParams?: readonly number[] | undefined; readonly spiking?: boolean | undefined; readonly vThresholdTensor?: Tensor | null | undefined; readonly storeVSeq?: boolean | undefined }): readonly [sSeq: Tensor, vOut: Tensor, vSeq: Tensor | null] {
   if (options !== undefined) checkOptions(options, options17, 'lif');
-  const results = op_spikenode_lif.bound().call(op_spikenode_lif.id, handleOf(xSeq, 'lif', 'x_seq'), handleOf(v, 'lif', 'v'), options?.tau, options?.decayInput, options?.vThreshold, options?.vReset, options?.detachReset, options?.surrogate, options?.surrogateParams, options?.spiking, options?.storeVSeq) as unknown[];
+  const results = op_spikenode_lif.bound().call(op_spikenode_lif.id, handleOf(xSeq, 'lif', 'x_seq'), handleOf(v, 'lif', 'v'), options?.tau, options?.decayInput, optionalHandleOf(options?.tauTensor, 'lif', 'tau_tensor'), options?.vThreshold, options?.vReset, options?.detachReset, options?.surrogate, options?.surrogateParams, options?.spiking, optionalHandleOf(options?.vThresholdTensor, 'lif', 'v_threshold_tensor'), options?.storeVSeq) as unknown[];
   return [wrap(results[0]), wrap(results[1]), wrapOptional(results[2])] as never;
 }
 
@@ -2130,6 +2133,16 @@ export function pairwiseDistance(x1: Tensor, x2: Tensor, p?: number, eps?: numbe
   return wrap(op_pairwise_distance.bound().call(op_pairwise_distance.id, handleOf(x1, 'pairwise_distance', 'x1'), handleOf(x2, 'pairwise_distance', 'x2'), p, eps, keepdim));
 }
 
+/**
+ * `spikenode::parametric_lif(Tensor x_seq, Tensor v, *, Tensor w, bool decay_input=True, float v_threshold=1, float? v_reset=0, bool detach_reset=False, str surrogate='Sigmoid', float[] surrogate_params=[], bool spiking=True, Tensor? v_threshold_tensor=None, bool store_v_seq=False) -> (Tensor s_seq, Tensor v_out, Tensor v_seq)`\
+ * Options: w (required), decayInput (true), vThreshold (1), vReset (0), detachReset (false), surrogate ('Sigmoid'), surrogateParams ([]), spiking (true), vThresholdTensor (null), storeVSeq (false).
+ */
+export function parametricLif(xSeq: Tensor, v: Tensor, options: { readonly w: Tensor; readonly decayInput?: boolean | undefined; readonly vThreshold?: number | undefined; readonly vReset?: number | null | undefined; readonly detachReset?: boolean | undefined; readonly surrogate?: string | undefined; readonly surrogateParams?: readonly number[] | undefined; readonly spiking?: boolean | undefined; readonly vThresholdTensor?: Tensor | null | undefined; readonly storeVSeq?: boolean | undefined }): readonly [sSeq: Tensor, vOut: Tensor, vSeq: Tensor | null] {
+  if (options !== undefined) checkOptions(options, options24, 'parametric_lif');
+  const results = op_spikenode_parametric_lif.bound().call(op_spikenode_parametric_lif.id, handleOf(xSeq, 'parametric_lif', 'x_seq'), handleOf(v, 'parametric_lif', 'v'), handleOf(options?.w, 'parametric_lif', 'w'), options?.decayInput, options?.vThreshold, options?.vReset, options?.detachReset, options?.surrogate, options?.surrogateParams, options?.spiking, optionalHandleOf(options?.vThresholdTensor, 'parametric_lif', 'v_threshold_tensor'), options?.storeVSeq) as unknown[];
+  return [wrap(results[0]), wrap(results[1]), wrapOptional(results[2])] as never;
+}
+
 /** `permute(Tensor self, int[] dims) -> Tensor` */
 export function permute(self: Tensor, dims: readonly number[]): Tensor {
   return wrap(op_permute.bound().call(op_permute.id, handleOf(self, 'permute', 'self'), dims));
@@ -2210,11 +2223,11 @@ export function quantile(self: Tensor, q: Tensor | number, dim: number | null, o
 export function quantile(self: any, q: any, dim?: any, keepdim?: any, options?: any): any {
   if (typeof q === 'object') {
     const given = isOptions(dim) ? dim : isOptions(keepdim) ? keepdim : options;
-    if (given !== undefined) checkOptions(given, options24, 'quantile');
+    if (given !== undefined) checkOptions(given, options25, 'quantile');
     return wrap(op_quantile.bound().call(op_quantile.id, handleOf(self, 'quantile', 'self'), handleOf(q, 'quantile', 'q'), given === dim ? undefined : dim, given === keepdim ? undefined : keepdim, given?.interpolation));
   }
   const given = isOptions(dim) ? dim : isOptions(keepdim) ? keepdim : options;
-  if (given !== undefined) checkOptions(given, options24, 'quantile');
+  if (given !== undefined) checkOptions(given, options25, 'quantile');
   return wrap(op_quantile_scalar.bound().call(op_quantile_scalar.id, handleOf(self, 'quantile', 'self'), q, given === dim ? undefined : dim, given === keepdim ? undefined : keepdim, given?.interpolation));
 }
 
@@ -2232,7 +2245,7 @@ export function rand(size: readonly number[], options?: FactoryOptions & { reado
  * Options: generator (the device's own), dtype (as self), device (as self), memoryFormat (null), requiresGrad (false).
  */
 export function randLike(self: Tensor, options?: FactoryOptions & { readonly generator?: Generator | null | undefined; readonly memoryFormat?: MemoryFormat | null | undefined }): Tensor {
-  if (options !== undefined) checkOptions(options, options25, 'rand_like');
+  if (options !== undefined) checkOptions(options, options26, 'rand_like');
   return withGrad(wrap(op_rand_like_generator.bound().call(op_rand_like_generator.id, handleOf(self, 'rand_like', 'self'), generatorHandleOf(options?.generator, 'rand_like', 'generator'), options?.dtype, undefined, options?.device, undefined, options?.memoryFormat)), options?.requiresGrad, 'rand_like');
 }
 
@@ -2266,7 +2279,7 @@ export function randn(size: readonly number[], options?: FactoryOptions & { read
  * Options: generator (the device's own), dtype (as self), device (as self), memoryFormat (null), requiresGrad (false).
  */
 export function randnLike(self: Tensor, options?: FactoryOptions & { readonly generator?: Generator | null | undefined; readonly memoryFormat?: MemoryFormat | null | undefined }): Tensor {
-  if (options !== undefined) checkOptions(options, options25, 'randn_like');
+  if (options !== undefined) checkOptions(options, options26, 'randn_like');
   return withGrad(wrap(op_randn_like_generator.bound().call(op_randn_like_generator.id, handleOf(self, 'randn_like', 'self'), generatorHandleOf(options?.generator, 'randn_like', 'generator'), options?.dtype, undefined, options?.device, undefined, options?.memoryFormat)), options?.requiresGrad, 'randn_like');
 }
 
@@ -2369,7 +2382,7 @@ export function round(self: Tensor): Tensor;
 export function round(self: Tensor, options: { readonly decimals: number }): Tensor;
 export function round(self: any, options?: any): any {
   if (options === undefined) return wrap(op_round.bound().call(op_round.id, handleOf(self, 'round', 'self')));
-  if (options !== undefined) checkOptions(options, options26, 'round');
+  if (options !== undefined) checkOptions(options, options27, 'round');
   return wrap(op_round_decimals.bound().call(op_round_decimals.id, handleOf(self, 'round', 'self'), options?.decimals));
 }
 
@@ -2385,7 +2398,7 @@ export function round_(self: any, options?: any): any {
     op_round_.bound().call(op_round_.id, handleOf(self, 'round_', 'self'));
     return self;
   }
-  if (options !== undefined) checkOptions(options, options26, 'round_');
+  if (options !== undefined) checkOptions(options, options27, 'round_');
   op_round__decimals.bound().call(op_round__decimals.id, handleOf(self, 'round_', 'self'), options?.decimals);
   return self;
 }
@@ -2405,7 +2418,7 @@ export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Ten
 export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Tensor, attnMask: Tensor | null, dropoutP: number, options: { readonly scale?: number | null | undefined }): Tensor;
 export function scaledDotProductAttention(query: any, key: any, value: any, attnMask?: any, dropoutP?: any, isCausal?: any, options?: any): any {
   const given = isOptions(attnMask) ? attnMask : isOptions(dropoutP) ? dropoutP : isOptions(isCausal) ? isCausal : options;
-  if (given !== undefined) checkOptions(given, options27, 'scaled_dot_product_attention');
+  if (given !== undefined) checkOptions(given, options28, 'scaled_dot_product_attention');
   return wrap(op_scaled_dot_product_attention.bound().call(op_scaled_dot_product_attention.id, handleOf(query, 'scaled_dot_product_attention', 'query'), handleOf(key, 'scaled_dot_product_attention', 'key'), handleOf(value, 'scaled_dot_product_attention', 'value'), optionalHandleOf(given === attnMask ? undefined : attnMask, 'scaled_dot_product_attention', 'attn_mask'), given === dropoutP ? undefined : dropoutP, given === isCausal ? undefined : isCausal, given?.scale, false));
 }
 
@@ -2420,12 +2433,12 @@ export function scatter(self: Tensor, dim: number, index: Tensor, src: Tensor | 
 export function scatter(self: Tensor, dim: number, index: Tensor, src: Tensor | Scalar, options: { readonly reduce: 'add' | 'multiply' }): Tensor;
 export function scatter(self: any, dim: any, index: any, src: any, options?: any): any {
   if (typeof src === 'object' && options !== undefined) {
-    if (options !== undefined) checkOptions(options, options28, 'scatter');
+    if (options !== undefined) checkOptions(options, options29, 'scatter');
     return wrap(op_scatter_reduce.bound().call(op_scatter_reduce.id, handleOf(self, 'scatter', 'self'), dim, handleOf(index, 'scatter', 'index'), handleOf(src, 'scatter', 'src'), options?.reduce));
   }
   if (typeof src === 'object') return wrap(op_scatter_src.bound().call(op_scatter_src.id, handleOf(self, 'scatter', 'self'), dim, handleOf(index, 'scatter', 'index'), handleOf(src, 'scatter', 'src')));
   if (options === undefined) return wrap(op_scatter_value.bound().call(op_scatter_value.id, handleOf(self, 'scatter', 'self'), dim, handleOf(index, 'scatter', 'index'), src));
-  if (options !== undefined) checkOptions(options, options28, 'scatter');
+  if (options !== undefined) checkOptions(options, options29, 'scatter');
   return wrap(op_scatter_value_reduce.bound().call(op_scatter_value_reduce.id, handleOf(self, 'scatter', 'self'), dim, handleOf(index, 'scatter', 'index'), src, options?.reduce));
 }
 
@@ -2445,7 +2458,7 @@ export function scatterAdd_(self: Tensor, dim: number, index: Tensor, src: Tenso
  * Options: includeSelf (true).
  */
 export function scatterReduce(self: Tensor, dim: number, index: Tensor, src: Tensor, reduce: 'sum' | 'prod' | 'mean' | 'amax' | 'amin', options?: { readonly includeSelf?: boolean | undefined }): Tensor {
-  if (options !== undefined) checkOptions(options, options29, 'scatter_reduce');
+  if (options !== undefined) checkOptions(options, options30, 'scatter_reduce');
   return wrap(op_scatter_reduce_two.bound().call(op_scatter_reduce_two.id, handleOf(self, 'scatter_reduce', 'self'), dim, handleOf(index, 'scatter_reduce', 'index'), handleOf(src, 'scatter_reduce', 'src'), reduce, options?.includeSelf));
 }
 
@@ -2460,7 +2473,7 @@ export function scatter_(self: Tensor, dim: number, index: Tensor, src: Tensor |
 export function scatter_(self: Tensor, dim: number, index: Tensor, src: Tensor | Scalar, options: { readonly reduce: 'add' | 'multiply' }): Tensor;
 export function scatter_(self: any, dim: any, index: any, src: any, options?: any): any {
   if (typeof src === 'object' && options !== undefined) {
-    if (options !== undefined) checkOptions(options, options28, 'scatter_');
+    if (options !== undefined) checkOptions(options, options29, 'scatter_');
     op_scatter__reduce.bound().call(op_scatter__reduce.id, handleOf(self, 'scatter_', 'self'), dim, handleOf(index, 'scatter_', 'index'), handleOf(src, 'scatter_', 'src'), options?.reduce);
     return self;
   }
@@ -2472,7 +2485,7 @@ export function scatter_(self: any, dim: any, index: any, src: any, options?: an
     op_scatter__value.bound().call(op_scatter__value.id, handleOf(self, 'scatter_', 'self'), dim, handleOf(index, 'scatter_', 'index'), src);
     return self;
   }
-  if (options !== undefined) checkOptions(options, options28, 'scatter_');
+  if (options !== undefined) checkOptions(options, options29, 'scatter_');
   op_scatter__value_reduce.bound().call(op_scatter__value_reduce.id, handleOf(self, 'scatter_', 'self'), dim, handleOf(index, 'scatter_', 'index'), src, options?.reduce);
   return self;
 }
@@ -2484,10 +2497,10 @@ export function scatter_(self: any, dim: any, index: any, src: any, options?: an
  */
 export function searchsorted(sortedSequence: Tensor, self: Tensor | Scalar, options?: { readonly outInt32?: boolean | undefined; readonly right?: boolean | undefined; readonly side?: 'left' | 'right' | null | undefined; readonly sorter?: Tensor | null | undefined }): Tensor {
   if (typeof self === 'object') {
-    if (options !== undefined) checkOptions(options, options30, 'searchsorted');
+    if (options !== undefined) checkOptions(options, options31, 'searchsorted');
     return wrap(op_searchsorted_Tensor.bound().call(op_searchsorted_Tensor.id, handleOf(sortedSequence, 'searchsorted', 'sorted_sequence'), handleOf(self, 'searchsorted', 'self'), options?.outInt32, options?.right, options?.side, optionalHandleOf(options?.sorter, 'searchsorted', 'sorter')));
   }
-  if (options !== undefined) checkOptions(options, options30, 'searchsorted');
+  if (options !== undefined) checkOptions(options, options31, 'searchsorted');
   return wrap(op_searchsorted_Scalar.bound().call(op_searchsorted_Scalar.id, handleOf(sortedSequence, 'searchsorted', 'sorted_sequence'), self, options?.outInt32, options?.right, options?.side, optionalHandleOf(options?.sorter, 'searchsorted', 'sorter')));
 }
 
@@ -2618,7 +2631,7 @@ export function std(self: Tensor, dim?: number | readonly number[] | null, optio
 export function std(self: Tensor, options: { readonly correction?: Scalar | null | undefined; readonly keepdim?: boolean | undefined }): Tensor;
 export function std(self: any, dim?: any, options?: any): any {
   const given = isOptions(dim) ? dim : options;
-  if (given !== undefined) checkOptions(given, options31, 'std');
+  if (given !== undefined) checkOptions(given, options32, 'std');
   return wrap(op_std_correction.bound().call(op_std_correction.id, handleOf(self, 'std', 'self'), given === dim ? undefined : dim, given?.correction, given?.keepdim));
 }
 
@@ -2668,6 +2681,11 @@ export function sum(self: any, dim?: any, keepdim?: any, options?: any): any {
   const given = isOptions(keepdim) ? keepdim : options;
   if (given !== undefined) checkOptions(given, options8, 'sum');
   return wrap(op_sum_dim_IntList.bound().call(op_sum_dim_IntList.id, handleOf(self, 'sum', 'self'), dim, given === keepdim ? undefined : keepdim, given?.dtype));
+}
+
+/** `spikenode::surrogate_identity(Tensor u, Tensor g) -> Tensor` */
+export function surrogateIdentity(u: Tensor, g: Tensor): Tensor {
+  return wrap(op_spikenode_surrogate_identity.bound().call(op_spikenode_surrogate_identity.id, handleOf(u, 'surrogate_identity', 'u'), handleOf(g, 'surrogate_identity', 'g')));
 }
 
 /** `t(Tensor self) -> Tensor` */
@@ -2818,7 +2836,7 @@ export function varMean(self: Tensor, dim?: number | readonly number[] | null, o
 export function varMean(self: Tensor, options: { readonly correction?: Scalar | null | undefined; readonly keepdim?: boolean | undefined }): readonly [variance: Tensor, mean: Tensor];
 export function varMean(self: any, dim?: any, options?: any): any {
   const given = isOptions(dim) ? dim : options;
-  if (given !== undefined) checkOptions(given, options31, 'var_mean');
+  if (given !== undefined) checkOptions(given, options32, 'var_mean');
   return wrapList(op_var_mean_correction.bound().call(op_var_mean_correction.id, handleOf(self, 'var_mean', 'self'), given === dim ? undefined : dim, given?.correction, given?.keepdim)) as never;
 }
 
@@ -2830,7 +2848,7 @@ export function variance(self: Tensor, dim?: number | readonly number[] | null, 
 export function variance(self: Tensor, options: { readonly correction?: Scalar | null | undefined; readonly keepdim?: boolean | undefined }): Tensor;
 export function variance(self: any, dim?: any, options?: any): any {
   const given = isOptions(dim) ? dim : options;
-  if (given !== undefined) checkOptions(given, options31, 'var');
+  if (given !== undefined) checkOptions(given, options32, 'var');
   return wrap(op_var_correction.bound().call(op_var_correction.id, handleOf(self, 'var', 'self'), given === dim ? undefined : dim, given?.correction, given?.keepdim));
 }
 

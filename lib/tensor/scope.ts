@@ -1,6 +1,7 @@
 import type { Addon } from '../native/addon.js';
 import { addon, argumentError, codedTypeError } from './operator.js';
-import { handleOf, isKept, type Tensor } from './tensor.js';
+import { owners } from './owner.js';
+import { handleOf, keptBy, type Tensor } from './tensor.js';
 
 let current: Scope | null = null;
 
@@ -48,7 +49,7 @@ export class Scope implements Disposable {
     this.#tensors = [];
     for (let i = tensors.length - 1; i >= 0; i--) {
       const tensor = tensors[i] as Tensor;
-      if (isKept(tensor)) continue;
+      if (keptBy(tensor) !== null) continue;
       if (survivors.has(tensor)) adopt(tensor);
       else tensor.dispose();
     }
@@ -141,9 +142,12 @@ function track(tensor: Tensor): void {
   }
 }
 
-/** For keep(): the module owns the tensor now; the finalizer stays as safety net. */
-export function unscope(tensor: Tensor): void {
-  const native = addon();
-  finalizers.register(tensor, handleOf(tensor));
-  native.untrack(handleOf(tensor));
+/**
+ * For keep(): the tensor has an owner; the finalizer stays as safety net.
+ * @param isNew whether its handle has no finalizer of a kept tensor yet
+ */
+export function unscope(tensor: Tensor, isNew: boolean = true): void {
+  const handle = handleOf(tensor);
+  if (isNew) finalizers.register(tensor, handle);
+  addon().own(handle, owners.indexOf(keptBy(tensor) ?? 'kept'));
 }

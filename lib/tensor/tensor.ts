@@ -2,6 +2,7 @@ import { ShapeError, TorchError } from '../errors.js';
 import { formatTensor } from './format.js';
 import { flattenNested, nestFlat } from './nested.js';
 import { addon, argumentError, Operator } from './operator.js';
+import type { KeepOwner } from './owner.js';
 import { adopt, refuseThenable, tidyWith, unscope } from './scope.js';
 import type { Device, DType, NestedArray, Shape, TypedArray } from './types.js';
 
@@ -31,9 +32,9 @@ const detachOperator = new Operator('aten::detach', '');
 // Set by the class below: what its friends in this folder may see.
 let readHandle: (tensor: Tensor) => number;
 let hasHandle: (value: object) => value is Tensor;
-let markKept: (tensor: Tensor) => void;
-/** Whether a class owns the tensor; scopes leave it alone. */
-export let isKept: (tensor: Tensor) => boolean;
+let markKept: (tensor: Tensor, owner: KeepOwner) => void;
+/** Who owns a tensor that scopes leave alone; null for all others. */
+export let keptBy: (tensor: Tensor) => KeepOwner | null;
 /** Exchanges the memory behind two objects, finalizers aside; see `Module.to`. */
 export let swapHandles: (a: Tensor, b: Tensor) => void;
 
@@ -43,14 +44,14 @@ export let swapHandles: (a: Tensor, b: Tensor) => void;
  */
 export class Tensor implements Disposable {
   #handle: number;
-  #kept = false;
+  #keptBy: KeepOwner | null = null;
 
   static {
     readHandle = (tensor) => tensor.#handle;
     hasHandle = (value): value is Tensor => #handle in value;
-    isKept = (tensor) => tensor.#kept;
-    markKept = (tensor) => {
-      tensor.#kept = true;
+    keptBy = (tensor) => tensor.#keptBy;
+    markKept = (tensor, owner) => {
+      tensor.#keptBy = owner;
     };
     swapHandles = (a, b) => {
       const handle = a.#handle;
@@ -256,12 +257,14 @@ export function fromHandle(handle: number): Tensor {
   return new Tensor(FROM_HANDLE, handle);
 }
 
-/** Takes a tensor out of every scope: its owner is whoever calls this. Returns it. */
-export function keep<T extends Tensor>(tensor: T): T {
-  if (!isKept(tensor)) {
-    markKept(tensor);
-    unscope(tensor);
-  }
+/**
+ * Takes a tensor out of every scope: its owner is whoever calls this. Returns it.
+ * @param owner what `memory()` counts it for; default 'kept', or what it was kept for before
+ */
+export function keep<T extends Tensor>(tensor: T, owner?: KeepOwner): T {
+  const before = keptBy(tensor);
+  markKept(tensor, owner ?? before ?? 'kept');
+  unscope(tensor, before === null);
   return tensor;
 }
 

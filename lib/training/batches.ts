@@ -1,4 +1,5 @@
 import type { Dataset } from '../data/index.js';
+import { checkValues, type LoadedBatch, Loader } from '../data/loader.js';
 import { randomPermutation } from '../data/random.js';
 import { ShapeError } from '../errors.js';
 import type { Device, DType } from '../tensor/index.js';
@@ -7,11 +8,11 @@ import { type Tensor, tensor } from '../tensor/index.js';
 /** Some samples of a data set, in the order of the batch. */
 export interface Batch {
   readonly size: number;
-  /** Row-major, channels last. */
-  readonly x: Float32Array;
-  /** `[size, ...shape of a sample]`. */
-  readonly shape: readonly number[];
+  /** The inputs `[size, ...shape of a sample]`, row-major, channels last. */
+  readonly inputs: LoadedBatch;
   readonly y: Int32Array;
+  /** Seconds from asking for the batch to having it. */
+  readonly waited: number;
 }
 
 /** The order of the samples in an epoch: depends on seed and epoch alone, so a run that goes on has the same. */
@@ -20,31 +21,44 @@ export function epochOrder(length: number, seed: number, epoch: number): Int32Ar
   return randomPermutation(length, (Math.imul(seed, 0x9e3779b1) + epoch) >>> 0);
 }
 
-/** The samples in the given order, or as stored; the last batch may be smaller, unless it is dropped. */
-export function* batches(
-  data: Dataset,
+/**
+ * The samples in the given order, or as stored; the last batch may be smaller, unless it is dropped. The next batches
+ * are gathered on a native thread meanwhile. A data set is copied into native memory for as long as the loop runs; a
+ * loader has it there.
+ * @throws ShapeError for a number in `order` that is no sample
+ */
+export async function* batches(
+  data: Dataset | Loader,
   batchSize: number,
   order?: Int32Array,
   dropLast: boolean = false,
-): Generator<Batch> {
-  const width = sampleSize(data.shape);
-  const end = dropLast ? data.length - (data.length % batchSize) : data.length;
+): AsyncGenerator<Batch> {
+  const loader = data instanceof Loader ? data : new Loader(data);
+  const { length, y } = loader.data;
+  try {
+    let asked = performance.now();
+    for await (const inputs of loader.load(plan(length, batchSize, order, dropLast))) {
+      const { samples } = inputs;
+      const own = Int32Array.from(samples, (sample) => y[sample]!);
+      yield { size: samples.length, inputs, y: own, waited: (performance.now() - asked) / 1000 };
+      asked = performance.now();
+    }
+  } finally {
+    if (loader !== data) loader.dispose();
+  }
+}
+
+// The numbers of the samples of each batch.
+function* plan(
+  length: number,
+  batchSize: number,
+  order: Int32Array | undefined,
+  dropLast: boolean,
+): Generator<Int32Array> {
+  const end = dropLast ? length - (length % batchSize) : length;
   for (let start = 0; start < end; start += batchSize) {
     const size = Math.min(batchSize, end - start);
-    const shape = [size, ...data.shape];
-    if (order === undefined) {
-      const x = data.x.subarray(start * width, (start + size) * width);
-      yield { size, x, shape, y: data.y.subarray(start, start + size) };
-      continue;
-    }
-    const x = new Float32Array(size * width);
-    const y = new Int32Array(size);
-    for (let i = 0; i < size; i++) {
-      const sample = order[start + i]!;
-      x.set(data.x.subarray(sample * width, (sample + 1) * width), i * width);
-      y[i] = data.y[sample]!;
-    }
-    yield { size, x, shape, y };
+    yield order?.subarray(start, start + size) ?? Int32Array.from({ length: size }, (_, i) => start + i);
   }
 }
 
@@ -60,21 +74,22 @@ export function placementOf(model: { parameters(): Iterable<Tensor> }): Placemen
   return { dtype: 'float32', device: 'cpu' };
 }
 
-/** Inputs and class indices as tensors. */
+/** Inputs and class indices as tensors of the current scope; a batch gives its inputs once. */
 export function tensorsOf(batch: Batch, { dtype, device }: Placement): { x: Tensor; y: Tensor } {
-  const x = tensor(batch.x, { shape: batch.shape, dtype, device });
+  const x = batch.inputs.take().to({ dtype, device });
   return { x, y: tensor(batch.y, { dtype: 'int64', device }) };
 }
 
-/** @throws ShapeError if the arrays do not hold what shape, classes and length say; `name` is for the message */
+/**
+ * @throws ShapeError if the arrays do not hold what shape, classes and length say, DTypeError for other arrays; `name`
+ * is for the message
+ */
 export function checkDataset(data: Dataset, name: string): void {
-  const { x, y, shape, classes, length } = data;
+  const { y, classes, length } = data;
   if (!(length > 0)) throw new ShapeError(`${name}: expected at least one sample, got ${length}`);
-  const expected = length * sampleSize(shape);
-  if (x.length !== expected || y.length !== length) {
-    throw new ShapeError(
-      `${name}: ${length} samples of shape [${shape}] are ${expected} values and ${length} classes, got ${x.length} and ${y.length}`,
-    );
+  checkValues(data, name);
+  if (y.length !== length) {
+    throw new ShapeError(`${name}: ${length} samples have as many classes, got ${y.length}`);
   }
   const wrong = y.findIndex((label) => label < 0 || label >= classes);
   if (wrong >= 0) {

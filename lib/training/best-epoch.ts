@@ -20,7 +20,8 @@ export function requireLogged(
   hasValidation: boolean,
   path: ConfigPath,
 ): void {
-  const names = [...framework.metrics, ...(framework.loss ? ['loss'] : [])];
+  // `corr` is a value for each output, not one that could decide.
+  const names = [...framework.metrics.filter((own) => own !== 'corr'), ...(framework.loss ? ['loss'] : [])];
   const prefixes = hasValidation ? ['train_', 'val_'] : ['train_'];
   const logged = prefixes.flatMap((prefix) => names.map((own) => prefix + own));
   if (logged.includes(name)) return;

@@ -6,7 +6,8 @@ import { pipeline } from 'node:stream/promises';
 import { CheckpointError } from '../errors.js';
 import { integer, type ParameterTable, parameter, text } from '../parameters.js';
 import type { Tensor } from '../tensor/index.js';
-import { loadSafetensors, SafetensorsError, saveSafetensors } from './safetensors.js';
+import { loadSafetensors, saveSafetensors } from './safetensors.js';
+import { SafetensorsError } from './safetensors-header.js';
 
 // A checkpoint is a folder `epoch-<epochs done>-step-<steps done>` with tensors.safetensors and state.json, which has
 // the SHA-256 sums of the other file and of its own content. The folder is written under another name, flushed to the

@@ -55,6 +55,8 @@ export interface OptimizerConfig extends KindConfig {
 
 /** An optimizer configuration that has been checked. */
 export interface ResolvedOptimizer {
+  /** The metric that the scheduler was told to monitor; null where it needs none or takes the loss. */
+  readonly monitor: string | null;
   create(parameters: Iterable<Tensor>): {
     readonly optimizer: Optimizer;
     readonly scheduler: Scheduler | null;
@@ -71,9 +73,10 @@ export function resolveOptimizer(config: unknown, path: ConfigPath): ResolvedOpt
   const scheduler =
     given === undefined ? null : resolveScheduler(given, optimizer.params, [...path, 'scheduler']);
   return {
+    monitor: scheduler?.monitor ?? null,
     create: (parameters) => {
       const made = new optimizer.found(parameters, optimizer.params);
-      return { optimizer: made, scheduler: scheduler?.(made) ?? null };
+      return { optimizer: made, scheduler: scheduler?.create(made) ?? null };
     },
   };
 }
@@ -83,7 +86,7 @@ function resolveScheduler(
   config: unknown,
   hyperparameters: object,
   path: ConfigPath,
-): (optimizer: Scheduled) => Scheduler {
+): { readonly monitor: string | null; create(optimizer: Scheduled): Scheduler } {
   const { found, kind, params } = resolveKind(schedulers, config, path, ['interval']);
   found.fits?.(params as never, [...path, 'params'], [hyperparameters]);
   const { interval: given = 'epoch' } = plainTable(config, path);
@@ -95,7 +98,11 @@ function resolveScheduler(
       shown(interval),
     );
   }
-  return (optimizer) => Object.assign(new found(optimizer, params), { interval });
+  const { monitor } = params;
+  return {
+    monitor: found.needsMetric && typeof monitor === 'string' ? monitor : null,
+    create: (optimizer) => Object.assign(new found(optimizer, params), { interval }),
+  };
 }
 
 /** A framework configuration that has been checked. */

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Dataset } from '../data/index.js';
+import { checkValues } from '../data/loader.js';
 import { ShapeError } from '../errors.js';
 import type { Module } from '../nn/index.js';
 import { integer, type ParameterTable, parameter, resolveParameters } from '../parameters.js';
@@ -9,7 +10,8 @@ import { type Batch, batches, checkDataset, placementOf, sampleSize, tensorsOf }
 import { resolveFramework } from './configuration.js';
 import type { Framework } from './framework.js';
 import type { KindConfig } from './kind.js';
-import { ConfusionMatrix, type MetricName, metric } from './metrics.js';
+import type { Loss } from './loss.js';
+import { ConfusionMatrix, ErrorSums, isErrorMetric, type MetricName, metric } from './metrics.js';
 
 /** How a network is used on data. */
 export interface InferenceOptions {
@@ -21,67 +23,149 @@ export interface InferenceOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface PredictOptions extends InferenceOptions {
+  /** With bytes only, and necessary then: the network gets each byte divided by it. */
+  readonly scale?: number;
+}
+
 export interface EvaluateOptions extends InferenceOptions {
   /** Put before each name: 'test_' gives 'test_acc'. Default: nothing. */
   readonly prefix?: string;
 }
 
-/** What a pass over data has collected so far, as a checkpoint keeps it. */
-export interface MeterState {
-  readonly loss: number;
-  readonly measured: number;
-  readonly confusion: readonly (readonly number[])[];
+/** The confusion matrix of an evaluation. */
+export interface ConfusionReport {
+  /** Counts: a row for each true class, a column for each predicted one. */
+  readonly cm?: readonly (readonly number[])[];
+  /** `cm` with each row divided by its sum; NaN in the row of a class without samples. */
+  readonly ncm?: readonly (readonly number[])[];
 }
 
-/** Collects what a pass over data is judged by. */
+/**
+ * What was measured, by name: `loss`, `acc`, ... with the prefix. `corr` of a network with several outputs is `corr_0`,
+ * `corr_1`, ...; `cm`, `ncm` and `avg_class_accuracy` (the mean of the diagonal of `ncm`), which never have the prefix,
+ * are there unless the framework's `enable_confusion_matrix` is false. All but `cm` and `ncm` are numbers.
+ */
+export type Evaluation = Readonly<Record<string, number>> & ConfusionReport;
+
+/** What a network did with a batch. */
+export interface Judgement {
+  /** One element; null without a loss. */
+  readonly loss: Tensor | null;
+  /** `[N, outputs]` */
+  readonly outputs: Tensor;
+  /** The class with the largest output, the first of equals: `[N]`. */
+  readonly predicted: Tensor;
+}
+
+/** What a meter has added up so far; float64 as base64, since JSON has no NaN. */
+export interface MeterState {
+  readonly loss: string;
+  readonly matrix: string;
+  readonly errors: string | null;
+}
+
+/** Collects what a pass over data is judged by. Everything is added up in float64. */
 export class Meter {
   readonly #names: readonly MetricName[];
+  readonly #loss: Loss | null;
   readonly #matrix: ConfusionMatrix;
-  #loss = 0;
-  #measured = 0;
+  readonly #errors: ErrorSums | null;
+  #lossSum = 0;
+  #lossWeight = 0;
 
-  /** @param classes outputs of the network */
-  constructor(names: readonly MetricName[], classes: number) {
-    this.#names = names;
-    this.#matrix = new ConfusionMatrix(classes);
+  /** @param outputs of the network */
+  constructor({ metrics, loss }: Pick<Framework, 'metrics' | 'loss'>, outputs: number) {
+    this.#names = metrics;
+    this.#loss = loss;
+    this.#matrix = new ConfusionMatrix(outputs);
+    this.#errors = metrics.some(isErrorMetric) ? new ErrorSums(outputs) : null;
   }
 
-  /** A batch, its mean loss if there is one, and the predicted classes `[N]`. Returns the loss as a number. */
-  async add(batch: Batch, loss: Tensor | null, predicted: Tensor): Promise<number> {
+  /** A batch and what the network did with it. Returns the loss as a number; NaN without one. */
+  async add(batch: Pick<Batch, 'size' | 'y'>, { loss, outputs, predicted }: Judgement): Promise<number> {
     this.#matrix.add(batch.y, (await predicted.toTypedArrayAsync()) as BigInt64Array);
+    if (this.#errors) {
+      const values = (await outputs.toTypedArrayAsync()) as Float32Array | Float64Array;
+      this.#errors.add(values, oneHotOf(batch.y, this.#errors.outputs));
+    }
     if (loss === null) return Number.NaN;
     const value = Number(await loss.itemAsync());
-    this.#loss += value * batch.size;
-    this.#measured += batch.size;
+    const weight = this.#loss?.weightOf?.(batch.y) ?? batch.size;
+    this.#lossSum += this.#loss?.reduction === 'sum' ? value : value * weight;
+    this.#lossWeight += weight;
     return value;
-  }
-
-  stateDict(): MeterState {
-    return { loss: this.#loss, measured: this.#measured, confusion: this.#matrix.rows() };
-  }
-
-  loadStateDict({ loss, measured, confusion }: MeterState): void {
-    this.#loss = loss;
-    this.#measured = measured;
-    this.#matrix.load(confusion);
   }
 
   /** The metrics, and the mean loss over all samples if there was one. */
   report(prefix: string): Record<string, number> {
     const result: Record<string, number> = {};
-    if (this.#measured > 0) result[`${prefix}loss`] = this.#loss / this.#measured;
-    for (const name of this.#names) result[prefix + name] = metric(name, this.#matrix);
+    if (this.#lossWeight > 0) result[`${prefix}loss`] = this.#lossSum / this.#lossWeight;
+    for (const name of this.#names) {
+      if (!isErrorMetric(name)) result[prefix + name] = metric(name, this.#matrix);
+      else if (name !== 'corr') result[prefix + name] = (this.#errors as ErrorSums).metric(name);
+      else {
+        const values = (this.#errors as ErrorSums).metric(name);
+        for (const [i, value] of values.entries()) {
+          result[prefix + name + (values.length > 1 ? `_${i}` : '')] = value;
+        }
+      }
+    }
     return result;
+  }
+
+  /** The confusion matrix. */
+  confusion(): ConfusionReport & { readonly avg_class_accuracy: number } {
+    const matrix = this.#matrix;
+    return {
+      cm: matrix.rows(),
+      ncm: matrix.normalized(),
+      avg_class_accuracy: matrix.averageClassAccuracy(),
+    };
+  }
+
+  /** All sums, in the middle of a pass too. */
+  stateDict(): MeterState {
+    return {
+      loss: encoded([this.#lossSum, this.#lossWeight]),
+      matrix: encoded(this.#matrix.stateDict()),
+      errors: this.#errors && encoded(this.#errors.stateDict()),
+    };
+  }
+
+  /** Goes on from there. @throws ShapeError for the state of a meter of other metrics or outputs */
+  loadStateDict({ loss, matrix, errors }: MeterState): void {
+    if ((errors === null) !== (this.#errors === null)) {
+      throw new ShapeError('Meter.loadStateDict: expected the state of a meter of the same metrics');
+    }
+    this.#matrix.loadStateDict(decoded(matrix));
+    if (errors !== null) this.#errors?.loadStateDict(decoded(errors));
+    [this.#lossSum, this.#lossWeight] = decoded(loss) as [number, number];
   }
 }
 
+function encoded(values: readonly number[]): string {
+  return Buffer.from(Float64Array.from(values).buffer).toString('base64');
+}
+
+function decoded(text: string): number[] {
+  const bytes = Uint8Array.from(Buffer.from(text, 'base64'));
+  return [...new Float64Array(bytes.buffer)];
+}
+
+function oneHotOf(labels: Int32Array, classes: number): Uint8Array {
+  const targets = new Uint8Array(labels.length * classes);
+  for (const [i, label] of labels.entries()) targets[i * classes + label] = 1;
+  return targets;
+}
+
 /** The loss of a batch, and the class with the largest output for each sample. */
-export function judge(
-  framework: Framework,
-  outputs: Tensor,
-  targets: Tensor,
-): { readonly loss: Tensor | null; readonly predicted: Tensor } {
-  return { loss: framework.loss?.compute(outputs, targets) ?? null, predicted: outputs.argmax(1) };
+export function judge(framework: Framework, outputs: Tensor, targets: Tensor): Judgement {
+  return {
+    loss: framework.loss?.compute(outputs, targets) ?? null,
+    outputs,
+    predicted: outputs.argmax(1),
+  };
 }
 
 /** The number of the network's outputs. @throws ShapeError if they do not fit the data's classes */
@@ -125,7 +209,7 @@ async function* infer(
   const placement = placementOf(model);
   const restore = switchMode(model, false);
   try {
-    for (const batch of batches(data, batchSize)) {
+    for await (const batch of batches(data, batchSize)) {
       options.signal?.throwIfAborted();
       using scope = new Scope();
       const found = scope.run(() =>
@@ -147,44 +231,49 @@ function frameworkFor(model: SNN, options: InferenceOptions): Framework {
 }
 
 /**
- * Loss and metrics of a network on data, in evaluation mode and without gradients: `{ loss, acc, ... }`, the names
- * that the framework measures. The event loop gets a turn after each batch.
+ * Loss, metrics and confusion matrix of a network on data, in evaluation mode and without gradients:
+ * `{ loss, acc, ..., cm, ncm }`, as the framework says. The event loop gets a turn after each batch.
  * @throws ConfigError for options; ShapeError for data that does not fit the network
  */
 export async function evaluate(
   model: SNN,
   data: Dataset,
   options: EvaluateOptions = {},
-): Promise<Record<string, number>> {
+): Promise<Evaluation> {
   checkDataset(data, 'evaluate');
   const framework = frameworkFor(model, options);
-  const meter = new Meter(framework.metrics, requireOutputs(model, data, 'evaluate'));
+  const meter = new Meter(framework, requireOutputs(model, data, 'evaluate'));
   for await (const { batch, outputs, targets, scope } of infer(model, data, framework, options)) {
-    const { loss, predicted } = scope.run(() => noGrad(() => judge(framework, outputs, targets)));
-    await meter.add(batch, loss, predicted);
+    const judgement = scope.run(() => noGrad(() => judge(framework, outputs, targets)));
+    await meter.add(batch, judgement);
   }
-  return meter.report(options.prefix ?? '');
+  const result = meter.report(options.prefix ?? '');
+  const found: object = framework.enableConfusionMatrix ? meter.confusion() : {};
+  return Object.assign(result, found);
 }
 
 /**
  * Outputs of a network, averaged over time, in evaluation mode and without gradients: `[N, ...outputShape]`,
  * row-major, in the order of the samples.
- * @param x samples, row-major, channels last
+ * @param x samples, row-major, channels last; numbers, or bytes with `options.scale`, as in `Dataset`
  * @param shape of one sample, as in `Dataset`
- * @throws ConfigError for options; ShapeError for values that are no whole number of samples
+ * @throws ConfigError for options; ShapeError for values that are no whole number of samples; DTypeError for bytes
+ * without a scale
  */
 export async function predict(
   model: SNN,
-  x: Float32Array,
+  x: Float32Array | Uint8Array,
   shape: readonly number[],
-  options: InferenceOptions = {},
+  options: PredictOptions = {},
 ): Promise<Float32Array> {
   const length = x.length / sampleSize(shape);
   if (!Number.isSafeInteger(length)) {
     throw new ShapeError(`predict: ${x.length} values are no whole number of samples of shape [${shape}]`);
   }
   const outputs = sampleSize(model.outputShape);
-  const data = { x, y: new Int32Array(length), shape, classes: outputs, length };
+  const y = new Int32Array(length);
+  const data: Dataset = { x, scale: options.scale, y, shape, classes: outputs, length };
+  checkValues(data, 'predict');
   const result = new Float32Array(length * outputs);
   let filled = 0;
   for await (const inferred of infer(model, data, frameworkFor(model, options), options)) {

@@ -15,6 +15,8 @@ export interface StepInfo {
   readonly steps: number;
   /** Mean loss of the batch; NaN without a loss. */
   readonly loss: number;
+  /** Seconds that the step waited for its data, which a native thread gathers ahead. */
+  readonly dataWait: number;
 }
 
 /**
@@ -96,8 +98,8 @@ export interface FitResult {
 /**
  * Trains a network: for each epoch the samples in a new order, the mean loss over a batch, its gradients, a step of
  * the optimizer; then the validation, and a step of the scheduler. The event loop gets a turn after each step, and
- * backward runs on a native thread. The network is in training mode meanwhile; afterwards its modules have their modes
- * back, its states are reset and its gradients dropped.
+ * backward and the loading of data run on native threads; the data's values are copied at the start. The network is in
+ * training mode meanwhile; afterwards its modules have their modes back, its states are reset and its gradients dropped.
  * @throws ConfigError for options; ShapeError for data that does not fit the network; CheckpointError for a checkpoint
  * that cannot be written, is damaged, or belongs to another training
  */

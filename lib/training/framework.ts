@@ -19,7 +19,7 @@ import { isTensor, stack, type Tensor } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
 import { type KindConfig, resolveKind } from './kind.js';
 import { type Loss, losses } from './loss.js';
-import { type MetricName, metricNames } from './metrics.js';
+import { defaultMetrics, type MetricName, metricNames } from './metrics.js';
 
 /** Which epoch counts as the best. */
 export interface CheckpointMetric {
@@ -31,8 +31,10 @@ export interface CheckpointMetric {
 export interface FrameworkOptions {
   /** A name in `losses`, `{ kind, params }`, or the loss itself; null for none. Default 'crossentropy'. */
   readonly loss?: string | KindConfig | Loss | null;
-  /** Default: all. */
+  /** Default: those of classes. */
   readonly metrics?: readonly MetricName[];
+  /** Whether an evaluation has the confusion matrix too. Default true. */
+  readonly enableConfusionMatrix?: boolean;
   /** Whether `fit` ends with the weights of the best epoch instead of the last. Default false. */
   readonly useBestEpoch?: boolean;
   /** Default `{ name: 'val_avgclsacc', mode: 'max' }`. */
@@ -47,13 +49,12 @@ export interface FrameworkOptions {
   readonly enableProgressBar?: boolean;
   /** Steps between two updates of the bar; 0 for no bar. Default 1. */
   readonly progressBarRefreshRate?: number;
-  /** Default true. */
-  readonly enableConfusionMatrix?: boolean;
 }
 
 interface FrameworkParameters {
   readonly loss: Loss | null;
   readonly metrics: readonly MetricName[];
+  readonly enableConfusionMatrix: boolean;
   readonly useBestEpoch: boolean;
   readonly checkpointMetric: CheckpointMetric;
 }
@@ -93,7 +94,8 @@ const precisionCheck = z
 export abstract class Framework {
   static readonly parameters: ParameterTable = {
     loss: parameter('loss', resolved(lossOf)),
-    metrics: parameter('metrics', list(oneOf(metricNames)).default([...metricNames])),
+    metrics: parameter('metrics', list(oneOf(metricNames)).default([...defaultMetrics])),
+    enableConfusionMatrix: parameter('enable_confusion_matrix', flag().default(true)),
     useBestEpoch: parameter('use_best_epoch', flag().default(false)),
     checkpointMetric: parameter('checkpoint_metric', checkpointCheck),
     accelerator: parameter('accelerator', text().default('auto')),
@@ -101,11 +103,11 @@ export abstract class Framework {
     precision: parameter('precision', precisionCheck),
     enableProgressBar: parameter('enable_progress_bar', flag().default(true)),
     progressBarRefreshRate: parameter('progress_bar_refresh_rate', integer(0).default(1)),
-    enableConfusionMatrix: parameter('enable_confusion_matrix', flag().default(true)),
   };
 
   readonly loss: Loss | null;
   readonly metrics: readonly MetricName[];
+  readonly enableConfusionMatrix: boolean;
   readonly useBestEpoch: boolean;
   readonly checkpointMetric: CheckpointMetric;
   /** Whether the network's states go on from batch to batch, so that checkpoints have them. `forward` here resets them. */
@@ -116,6 +118,7 @@ export abstract class Framework {
     const own = resolveParameters<FrameworkParameters>(Framework.parameters, options);
     this.loss = own.loss;
     this.metrics = own.metrics;
+    this.enableConfusionMatrix = own.enableConfusionMatrix;
     this.useBestEpoch = own.useBestEpoch;
     this.checkpointMetric = own.checkpointMetric;
   }
@@ -163,7 +166,7 @@ export class SpikingJelly extends Framework {
   }
 }
 
-/** The same input in each step, one call for all. */
+/** The same input in each step, one call for all; expanded in time, so layers before the first neuron compute it once. */
 export class SpikingJellyMultiStep extends Framework {
   static readonly stepMode = 'm' as const;
   static readonly timeInData = false as const;

@@ -11,7 +11,15 @@ export {
   type SchedulerConfig,
 } from './configuration.js';
 export { EarlyStopping, type EarlyStoppingOptions } from './early-stopping.js';
-export { type EvaluateOptions, evaluate, type InferenceOptions, predict } from './evaluate.js';
+export {
+  type ConfusionReport,
+  type EvaluateOptions,
+  type Evaluation,
+  evaluate,
+  type InferenceOptions,
+  type PredictOptions,
+  predict,
+} from './evaluate.js';
 export {
   type EpochMetrics,
   type FitOptions,
@@ -33,10 +41,32 @@ export {
   SpikingJellyTimeStepsInData,
 } from './framework.js';
 export type { KindConfig } from './kind.js';
-export { CrossEntropy, type Loss, type LossClass, losses, MeanSquaredError } from './loss.js';
-export { ConfusionMatrix, type MetricName, metric, metricNames } from './metrics.js';
 export {
+  CrossEntropy,
+  type CrossEntropyParameters,
+  type Loss,
+  type LossClass,
+  type LossParameters,
+  losses,
+  MeanSquaredError,
+} from './loss.js';
+export {
+  type Average,
+  type ClassCounts,
+  type ClassMetric,
+  ConfusionMatrix,
+  defaultMetrics,
+  type ErrorMetric,
+  ErrorSums,
+  type MetricName,
+  metric,
+  metricNames,
+} from './metrics.js';
+export {
+  type Bucket,
+  type CommonParameters,
   type ImplementationOptions,
+  type InitialState,
   type Optimized,
   Optimizer,
   type OptimizerStateDict,
@@ -55,10 +85,11 @@ export { Rprop, type RpropOptions } from './optimizers/rprop.js';
 export { SGD, type SGDOptions } from './optimizers/sgd.js';
 export {
   loadSafetensors,
-  SafetensorsError,
-  type SafetensorsFault,
+  parseSafetensors,
   saveSafetensors,
+  serializeSafetensors,
 } from './safetensors.js';
+export { SafetensorsError, type SafetensorsFault } from './safetensors-header.js';
 export {
   type Scheduled,
   Scheduler,

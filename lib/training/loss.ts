@@ -1,38 +1,117 @@
-import type { ParameterTable } from '../parameters.js';
+import { ConfigError } from '../errors.js';
+import { crossEntropy } from '../nn/index.js';
+import {
+  finite,
+  list,
+  oneOf,
+  type ParameterTable,
+  parameter,
+  positive,
+  resolveParameters,
+} from '../parameters.js';
 import { Registry } from '../registry.js';
-import { crossEntropyLoss, mseLoss, oneHot, type Tensor } from '../tensor/index.js';
+import { mseLoss, oneHot, type Tensor, tensor } from '../tensor/index.js';
 
 /** What is made small in training. */
 export interface Loss {
+  /** Whether a batch's loss is a mean over it (the default) or the sum. */
+  readonly reduction?: 'mean' | 'sum';
   /**
-   * The mean over a batch, one element.
+   * The loss of a batch, one element.
    * @param outputs `[N, classes]`, averaged over time
    * @param targets class indices `[N]`, int64
    */
   compute(outputs: Tensor, targets: Tensor): Tensor;
+  /**
+   * What the mean over a batch divides by, so that the mean over all batches can be told. Default: the samples.
+   * @param targets class indices
+   */
+  weightOf?(targets: ArrayLike<number>): number;
 }
 
 /** A class of losses with the table of its parameters. */
 export interface LossClass {
-  new (options?: Readonly<Record<string, unknown>>): Loss;
+  // biome-ignore lint/suspicious/noExplicitAny: each class has options of its own; its table checks them
+  new (options?: any): Loss;
   readonly parameters: ParameterTable;
 }
 
-/** Mean cross entropy of the outputs, taken as logits, and the class. */
-export class CrossEntropy implements Loss {
-  static readonly parameters: ParameterTable = {};
+export interface LossParameters {
+  /** Whether the loss of a batch is its mean (default) or its sum. Reports have the mean over all samples in any case. */
+  readonly reduction?: 'mean' | 'sum';
+}
 
+export interface CrossEntropyParameters extends LossParameters {
+  /** Share of the target that is spread over all classes, in [0, 1]. Default 0. */
+  readonly labelSmoothing?: number;
+  /** A factor > 0 for each class. Default: none. */
+  readonly weight?: readonly number[];
+}
+
+const reductionParameter = parameter('reduction', oneOf(['mean', 'sum']).default('mean'));
+
+/** Cross entropy of the outputs, taken as logits, and the class: `crossEntropy`. The mean is weighted as there. */
+export class CrossEntropy implements Loss {
+  static readonly parameters: ParameterTable = {
+    labelSmoothing: parameter('label_smoothing', finite().min(0).max(1).default(0)),
+    weight: parameter('weight', list(positive()).min(1).optional()),
+    reduction: reductionParameter,
+  };
+
+  readonly labelSmoothing: number;
+  readonly weight: readonly number[] | undefined;
+  readonly reduction: 'mean' | 'sum';
+
+  /** Options in either spelling. @throws ConfigError */
+  constructor(options: CrossEntropyParameters = {}) {
+    const own = resolveParameters<CrossEntropyParameters>(CrossEntropy.parameters, options);
+    this.labelSmoothing = own.labelSmoothing as number;
+    this.weight = own.weight;
+    this.reduction = own.reduction as 'mean' | 'sum';
+  }
+
+  /** @throws ConfigError if there are not as many weights as classes */
   compute(outputs: Tensor, targets: Tensor): Tensor {
-    return crossEntropyLoss(outputs, targets);
+    const { labelSmoothing, reduction } = this;
+    return crossEntropy(outputs, targets, { weight: this.#weightsFor(outputs), reduction, labelSmoothing });
+  }
+
+  weightOf(targets: ArrayLike<number>): number {
+    const { weight } = this;
+    if (weight === undefined || this.reduction === 'sum') return targets.length;
+    let total = 0;
+    for (let i = 0; i < targets.length; i++) total += weight[targets[i]!]!;
+    return total;
+  }
+
+  #weightsFor({ shape, dtype, device }: Tensor): Tensor | null {
+    if (this.weight === undefined) return null;
+    const [, classes] = shape;
+    if (this.weight.length !== classes) {
+      throw new ConfigError(
+        ['loss', 'params', 'weight'],
+        `${classes} numbers, one for each class`,
+        `${this.weight.length}`,
+      );
+    }
+    return tensor(this.weight, { dtype, device });
   }
 }
 
-/** Mean over samples and outputs of the squared difference to 1 for the class and 0 for the others. */
+/** Squared difference to 1 for the class and 0 for the others, over samples and outputs. */
 export class MeanSquaredError implements Loss {
-  static readonly parameters: ParameterTable = {};
+  static readonly parameters: ParameterTable = { reduction: reductionParameter };
+
+  readonly reduction: 'mean' | 'sum';
+
+  /** @throws ConfigError */
+  constructor(options: LossParameters = {}) {
+    const own = resolveParameters<LossParameters>(MeanSquaredError.parameters, options);
+    this.reduction = own.reduction as 'mean' | 'sum';
+  }
 
   compute(outputs: Tensor, targets: Tensor): Tensor {
-    return mseLoss(outputs, oneHot(targets, outputs.shape[1]).to(outputs.dtype));
+    return mseLoss(outputs, oneHot(targets, outputs.shape[1]).to(outputs.dtype), this.reduction);
   }
 }
 

@@ -85,6 +85,8 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
   readonly #table: ParameterTable;
   readonly #check: Checker<H>['check'];
   readonly #options: Readonly<Record<string, unknown>>;
+  // States that `memory()` counts for the optimizer.
+  readonly #owned = new WeakSet<ParameterState>();
 
   /**
    * @param table the hyperparameters of the class
@@ -153,8 +155,18 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
         for (const group of this.paramGroups) {
           for (const bucket of buckets(group.params)) this.update(group, bucket);
         }
+        this.#own();
       }),
     );
+  }
+
+  // Whatever the classes keep for a parameter is the optimizer's.
+  #own(): void {
+    for (const own of this.state.values()) {
+      if (this.#owned.has(own)) continue;
+      this.#owned.add(own);
+      for (const value of Object.values(own)) if (isTensor(value)) keep(value, 'optimizer');
+    }
   }
 
   /** Drops the gradients of all parameters. */

@@ -25,7 +25,7 @@ export type SchedulerInterval = 'epoch' | 'step';
 
 /**
  * Base class of learning-rate schedulers: `step()` changes the rates of the optimizer's groups. One of your own gives
- * `next`, and calls `start` at the end of its constructor if its first rate is not the optimizer's.
+ * `next`, and calls `apply` at the end of its constructor if its first rate is not the optimizer's.
  */
 export abstract class Scheduler {
   readonly optimizer: Scheduled;
@@ -53,8 +53,8 @@ export abstract class Scheduler {
     group.lr = this.next(group.lr, this.#base(group, index), index);
   }
 
-  /** The first rates. */
-  protected start(): void {
+  /** Gives every group what `lastEpoch` asks for. */
+  protected apply(): void {
     this.optimizer.paramGroups.forEach((group, i) => {
       this.update(group, i);
     });
@@ -63,7 +63,7 @@ export abstract class Scheduler {
   /** @param _metric what was measured, for schedulers that look at it */
   step(_metric?: number): void {
     this.lastEpoch += 1;
-    this.start();
+    this.apply();
   }
 
   /** What `fit` calls after an epoch, with what was measured in it (`train_loss`, `val_loss`, ...). */

@@ -83,11 +83,11 @@ export function settingsOfModel(model: Module): Plain {
 }
 
 /** What tells a data set from others. */
-export function settingsOfData({ x, y, shape, classes, length }: Dataset): Plain {
+export function settingsOfData({ x, y, shape, classes, length, scale = 1 }: Dataset): Plain {
   const hash = createHash('sha256');
   for (const values of [x, y])
     hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-  return { shape: [...shape], classes, length, sha256: hash.digest('hex') };
+  return { shape: [...shape], classes, length, scale, sha256: hash.digest('hex') };
 }
 
 /** What the last bit of a result may depend on. */

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Dataset } from '../data/index.js';
+import { Loader } from '../data/loader.js';
 import { ConfigError } from '../errors.js';
 import { resetNet } from '../layer/index.js';
 import { clipGradNorm, clipGradValue } from '../nn/index.js';
@@ -139,10 +140,11 @@ export class Training {
 
   async run(): Promise<FitResult> {
     const restore = switchMode(this.#model, true);
+    using loader = new Loader(this.#data);
     try {
       await this.#begin();
       while (this.#epoch <= this.#parameters.epochs && !this.#interrupted && !this.#stopping?.stops) {
-        const metrics = await this.#runEpoch();
+        const metrics = await this.#runEpoch(loader);
         if (metrics !== null) await this.#endEpoch(metrics);
       }
       await this.#save();
@@ -211,18 +213,18 @@ export class Training {
   }
 
   #newMeter(): Meter {
-    return new Meter(this.#framework.metrics, this.#outputs);
+    return new Meter(this.#framework, this.#outputs);
   }
 
   // The rest of the epoch, all of it if it is a new one; null if it was interrupted between two steps.
-  async #runEpoch(): Promise<EpochMetrics | null> {
+  async #runEpoch(loader: Loader): Promise<EpochMetrics | null> {
     const { epochs, batchSize, dropLast, accumulateGradBatches: many } = this.#parameters;
     const { length } = this.#data;
     const epoch = this.#epoch;
     const steps = dropLast ? Math.floor(length / batchSize) : Math.ceil(length / batchSize);
-    const order = epochOrder(length, this.#orderSeed, epoch);
+    const order = epochOrder(length, this.#orderSeed, epoch).subarray(0, steps * batchSize);
     let number = 0;
-    for await (const batch of batches(this.#data, batchSize, order, dropLast)) {
+    for await (const batch of batches(loader, batchSize, order, dropLast)) {
       number += 1;
       if (number <= this.#batch) continue;
       const isFirst = (number - 1) % many === 0;
@@ -231,9 +233,9 @@ export class Training {
         this.#interrupted = true;
         return null;
       }
-      const loss = await this.#step(batch, this.#weightOf(batch, number, steps), isFirst, isLast);
+      const loss = await this.#step(batch, this.#weightOf(batch, number, order), isFirst, isLast);
       this.#batch = number;
-      this.#options.onStep?.({ epoch, epochs, step: number, steps, loss });
+      this.#options.onStep?.({ epoch, epochs, step: number, steps, loss, dataWait: batch.waited });
       if (isLast) {
         this.#steps += 1;
         if (this.#checkpoints?.isDueAfterStep(this.#steps)) await this.#save();
@@ -245,12 +247,16 @@ export class Training {
     return { ...trained, ...(await this.#validate()) };
   }
 
-  // The batch's share of the samples of the step that it belongs to.
-  #weightOf(batch: Batch, number: number, steps: number): number {
+  // The batch's share of the loss of the step that it belongs to, as if all its batches were one.
+  #weightOf(batch: Batch, number: number, order: Int32Array): number {
     const { batchSize, accumulateGradBatches: many } = this.#parameters;
+    const { loss } = this.#framework;
+    if (many === 1 || loss?.reduction === 'sum') return 1;
     const before = Math.floor((number - 1) / many) * many;
-    const samples = Math.min(Math.min(before + many, steps) * batchSize, this.#data.length);
-    return batch.size / (samples - before * batchSize);
+    const step = order.subarray(before * batchSize, (before + many) * batchSize);
+    const labels = Int32Array.from(step, (sample) => this.#data.y[sample]!);
+    const weight = (y: Int32Array): number => loss?.weightOf?.(y) ?? y.length;
+    return weight(batch.y) / weight(labels);
   }
 
   // The loss of the batch before its update.
@@ -262,11 +268,14 @@ export class Training {
       return judge(this.#framework, this.#framework.forward(this.#model, x), y);
     };
     if (optimizer === null) {
-      const { loss, predicted } = scope.run(() => noGrad(forward));
-      return await this.#meter.add(batch, loss, predicted);
+      return await this.#meter.add(
+        batch,
+        scope.run(() => noGrad(forward)),
+      );
     }
     if (isFirst) optimizer.zeroGrad();
-    const { loss, predicted } = scope.run(() => enableGrad(forward));
+    const judgement = scope.run(() => enableGrad(forward));
+    const { loss } = judgement;
     const share = weight === 1 ? loss : scope.run(() => enableGrad(() => loss?.mul(weight)));
     await share?.backwardAsync();
     if (isLast) {
@@ -274,7 +283,7 @@ export class Training {
       optimizer.step();
       this.#scheduler?.stepBatch();
     }
-    return await this.#meter.add(batch, loss, predicted);
+    return await this.#meter.add(batch, judgement);
   }
 
   #clip(optimizer: Optimizer): void {
@@ -307,12 +316,14 @@ export class Training {
     const { batchSize } = this.#parameters;
     using generator = getRngState();
     try {
-      return await evaluate(this.#model, validation, {
+      // A matrix for every epoch would fill the log.
+      const { cm, ncm, avg_class_accuracy, ...metrics } = await evaluate(this.#model, validation, {
         batchSize,
         prefix: 'val_',
         ...(framework && { framework }),
         ...(signal && { signal }),
       });
+      return metrics;
     } catch (error) {
       if (!signal?.aborted || error !== signal.reason) throw error;
       this.#interrupted = true;

@@ -1,10 +1,12 @@
-// The CPU driver: the time loop, loads and stores, and blocks of neurons. It knows no neuron; a
-// file beside it instantiates it for each. Neurons are the inner loop, so that the memory streams
-// are long; a block's state stays in the second cache between two steps.
+// The plain CPU driver: the time loop, loads and stores, and blocks of neurons, where parameters
+// are numbers and the membrane is saved; cpu/general.h has the rest. It knows no neuron; a file
+// beside it instantiates it for each. Neurons are the inner loop, so that the memory streams are
+// long; a block's state stays in the second cache between two steps.
 #pragma once
 
+#include "cpu/general.h"
 #include "cpu/kernels.h"
-#include "neuron/math.h"
+#include "cpu/vector.h"
 #include "neuron/reset.h"
 #include "neuron/surrogate.h"
 
@@ -13,31 +15,6 @@ inline namespace SPIKENODE_ISA {
 
 constexpr long block_bytes = 64 * 1024;
 constexpr long lead_bytes = 4096;  // how far ahead of the arithmetic memory is asked for
-
-template <class T>
-using Vector = typename VectorOf<T>::type;
-template <class T>
-constexpr long lanes = SPIKENODE_VECTOR_BYTES / sizeof(T);
-
-/// A whole vector where count is 0, else its first count lanes.
-template <class T>
-SPIKENODE_INLINE Vector<T> read(const T* from, long i, long count) {
-  Vector<T> value{};
-  if (count == 0) {
-    __builtin_memcpy(&value, from + i, sizeof value);
-  } else {
-    __builtin_memcpy(&value, from + i, count * sizeof(T));
-  }
-  return value;
-}
-template <class T>
-SPIKENODE_INLINE void write(T* to, long i, long count, Vector<T> value) {
-  if (count == 0) {
-    __builtin_memcpy(to + i, &value, sizeof value);
-  } else {
-    __builtin_memcpy(to + i, &value, count * sizeof(T));
-  }
-}
 
 /// A store that leaves the line out of the caches and does not read it first. `to` must be aligned.
 template <class T>
@@ -86,14 +63,6 @@ struct Output {
     }
   }
 };
-
-/// Calls body(offset, count) for whole vectors (count 0), then for the rest.
-template <class T, class Body>
-SPIKENODE_INLINE void each_vector(long begin, long end, const Body& body) {
-  long i = begin;
-  for (; i + lanes<T> <= end; i += lanes<T>) body(i, 0L);
-  if (i < end) body(i, end - i);
-}
 
 /// Calls body(offset, count, lead, next) where offset + lead is what will be needed soon: in the
 /// next row if `next`, else in this one.
@@ -158,19 +127,10 @@ void forward_block(const ForwardCall& call, const Reset& reset, const Spike& spi
 template <class T, template <class> class Neuron, bool hard>
 void forward_with_reset(const ForwardCall& call, long begin, long end, bool past_caches) {
   using V = Vector<T>;
-  const NeuronParameters& p = call.parameters;
-  const Reset<T, hard> reset(p);
-  const AnySurrogate<T> surrogate{p.surrogate, p.surrogate_parameters};
+  const Reset<T, hard> reset(call.parameters);
   const auto spike = [reset](V h) { return reset.template fire<V>(h); };
-  const auto smooth = [surrogate, reset](V h) {
-    return surrogate.template primitive<V>(h - reset.threshold);
-  };
   each_block<T>(begin, end, [&](long first, long last) {
-    if (p.spiking) {
-      forward_block<T, Neuron<T>>(call, reset, spike, first, last, past_caches);
-    } else {
-      forward_block<T, Neuron<T>>(call, reset, smooth, first, last, past_caches);
-    }
+    forward_block<T, Neuron<T>>(call, reset, spike, first, last, past_caches);
   });
 }
 
@@ -222,7 +182,7 @@ void backward_block(const BackwardCall& call, const Reset& reset, const Spike& s
 }
 
 template <class T, template <class> class Neuron, template <class> class Surrogate, bool hard>
-void spiking_backward(const BackwardCall& call, long begin, long end, bool past_caches) {
+void backward_with_reset(const BackwardCall& call, long begin, long end, bool past_caches) {
   using V = Vector<T>;
   const Reset<T, hard> reset(call.parameters);
   const Surrogate<T> surrogate(call.parameters.surrogate_parameters);
@@ -232,30 +192,11 @@ void spiking_backward(const BackwardCall& call, long begin, long end, bool past_
   });
 }
 
-template <class T, template <class> class Neuron, bool hard>
-void smooth_backward(const BackwardCall& call, long begin, long end, bool past_caches) {
-  using V = Vector<T>;
-  const NeuronParameters& p = call.parameters;
-  const Reset<T, hard> reset(p);
-  const AnySurrogate<T> surrogate{p.surrogate, p.surrogate_parameters};
-  const auto smooth = [surrogate, reset](V h) {
-    return surrogate.template primitive<V>(h - reset.threshold);
-  };
-  each_block<T>(begin, end, [&](long first, long last) {
-    backward_block<T, Neuron<T>>(call, reset, smooth, surrogate, first, last, past_caches);
-  });
-}
-
 template <class T, template <class> class Neuron, template <class> class Surrogate>
 void backward(const BackwardCall& call, long begin, long end, bool past_caches) {
-  const bool hard = call.parameters.hard_reset;
-  if (call.parameters.spiking) {
-    hard ? spiking_backward<T, Neuron, Surrogate, true>(call, begin, end, past_caches)
-         : spiking_backward<T, Neuron, Surrogate, false>(call, begin, end, past_caches);
-  } else {
-    hard ? smooth_backward<T, Neuron, true>(call, begin, end, past_caches)
-         : smooth_backward<T, Neuron, false>(call, begin, end, past_caches);
-  }
+  call.parameters.hard_reset
+      ? backward_with_reset<T, Neuron, Surrogate, true>(call, begin, end, past_caches)
+      : backward_with_reset<T, Neuron, Surrogate, false>(call, begin, end, past_caches);
 }
 
 template <template <class> class Neuron>
@@ -263,7 +204,11 @@ constexpr Kernels kernels_of() {
 #define SPIKENODE_FLOAT(name, ...) &backward<float, Neuron, name>,
 #define SPIKENODE_DOUBLE(name, ...) &backward<double, Neuron, name>,
   return {{&forward<float, Neuron>, &forward<double, Neuron>},
-          {{SPIKENODE_SURROGATES(SPIKENODE_FLOAT)}, {SPIKENODE_SURROGATES(SPIKENODE_DOUBLE)}}};
+          {{SPIKENODE_SURROGATES(SPIKENODE_FLOAT)}, {SPIKENODE_SURROGATES(SPIKENODE_DOUBLE)}},
+          {&general_forward<float, Neuron>, &general_forward<double, Neuron>,
+           &general_forward<BFloat16, Neuron>, &general_forward<Float16, Neuron>},
+          {&general_backward<float, Neuron>, &general_backward<double, Neuron>,
+           &general_backward<BFloat16, Neuron>, &general_backward<Float16, Neuron>}};
 #undef SPIKENODE_FLOAT
 #undef SPIKENODE_DOUBLE
 }

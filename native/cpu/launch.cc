@@ -84,18 +84,26 @@ const Kernels& kernels(const KernelFamily& family) {
 /// constant, because a virtual machine may report the host's caches as its own.
 constexpr long large_result = 4L << 20;
 
-/// One neuron's whole time stays on one thread; the pieces start at cache lines.
-template <class Call>
-void spread(void (*kernel)(const Call&, long, long, bool), const Call& call, long element_size,
-            long written) {
+/// One neuron's whole time stays on one thread; the pieces start at cache lines. `run` takes the
+/// range of neurons.
+template <class Run>
+void spread(long steps, long neurons, long element_size, const Run& run) {
   constexpr long work_per_thread = 32 * 1024;
   const long line = 64 / element_size;
-  const long lines = (call.neurons + line - 1) / line;
-  const long grain = std::max(1L, work_per_thread / line / std::max(call.steps, 1L));
-  const bool past_caches = call.steps * call.neurons * written * element_size > large_result;
+  const long lines = (neurons + line - 1) / line;
+  const long grain = std::max(1L, work_per_thread / line / std::max(steps, 1L));
   at::parallel_for(0, lines, grain, [&](int64_t begin, int64_t end) {
-    kernel(call, begin * line, std::min(call.neurons, end * line), past_caches);
+    run(begin * line, std::min(neurons, end * line));
   });
+}
+
+constexpr long element_sizes[storage_count] = {4, 8, 2, 2};
+
+/// What the plain kernels do not know.
+template <class Call>
+bool is_general(const Call& call) {
+  return call.tau.data != nullptr || call.rate.data != nullptr || call.threshold.data != nullptr ||
+         !call.parameters.spiking || call.storage > Storage::Double;
 }
 
 }  // namespace
@@ -105,15 +113,32 @@ const char* isa() {
   return names[static_cast<int>(chosen_isa())];
 }
 
-void forward(const KernelFamily& family, const ForwardCall& call, bool is_double) {
-  spread(kernels(family).forward[is_double], call, is_double ? 8 : 4,
-         1 + (call.h_seq != nullptr) + (call.v_seq != nullptr));
+void forward(const KernelFamily& family, const ForwardCall& call) {
+  const Kernels& all = kernels(family);
+  const int storage = static_cast<int>(call.storage);
+  const long size = element_sizes[storage];
+  const long written = 1 + (call.h_seq != nullptr) + (call.v_seq != nullptr);
+  const bool past_caches = call.steps * call.neurons * written * size > large_result;
+  const bool general = is_general(call);
+  spread(call.steps, call.neurons, size, [&](long begin, long end) {
+    general ? all.general_forward[storage](call, begin, end)
+            : all.forward[storage](call, begin, end, past_caches);
+  });
 }
 
-void backward(const KernelFamily& family, const BackwardCall& call, bool is_double) {
+void backward(const KernelFamily& family, const BackwardCall& call) {
+  const Kernels& all = kernels(family);
+  const int storage = static_cast<int>(call.storage);
   const int surrogate = static_cast<int>(call.parameters.surrogate);
-  spread(kernels(family).backward[is_double][surrogate], call, is_double ? 8 : 4,
-         call.grad_x != nullptr);
+  const long size = element_sizes[storage];
+  const bool past_caches =
+      call.grad_x != nullptr && call.steps * call.neurons * size > large_result;
+  const bool general =
+      is_general(call) || call.grad_rate != nullptr || call.grad_threshold != nullptr;
+  spread(call.steps, call.neurons, size, [&](long begin, long end) {
+    general ? all.general_backward[storage](call, begin, end)
+            : all.backward[storage][surrogate](call, begin, end, past_caches);
+  });
 }
 
 }  // namespace cpu

@@ -12,7 +12,7 @@ extern const KernelFamily lif;
 /// "baseline", "avx2" or "avx512": the best of this machine, or SPIKENODE_ISA.
 const char* isa();
 
-void forward(const KernelFamily& family, const ForwardCall& call, bool is_double);
-void backward(const KernelFamily& family, const BackwardCall& call, bool is_double);
+void forward(const KernelFamily& family, const ForwardCall& call);
+void backward(const KernelFamily& family, const BackwardCall& call);
 
 }  // namespace spikenode::cpu

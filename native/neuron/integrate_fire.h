@@ -7,9 +7,10 @@
 namespace spikenode {
 inline namespace SPIKENODE_ISA {
 
-template <class T>
+template <class P>
 struct IntegrateFire {
   SPIKENODE_INLINE explicit IntegrateFire(const NeuronParameters&) {}
+  SPIKENODE_INLINE IntegrateFire(const NeuronParameters&, P, P) {}
 
   template <class R>
   SPIKENODE_INLINE R charge(R x, R v) const {
@@ -22,6 +23,11 @@ struct IntegrateFire {
   template <class R>
   SPIKENODE_INLINE R grad_v(R grad_h) const {
     return grad_h;
+  }
+  /// There is no rate.
+  template <class R>
+  SPIKENODE_INLINE R grad_rate(R, R, R) const {
+    return R{};
   }
 };
 

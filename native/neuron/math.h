@@ -1,7 +1,8 @@
 // The vocabulary of the neuron and surrogate headers: arithmetic and comparison operators, and the
 // functions below. R is a real number on the device and a whole vector register on the host; each
-// function has one definition for each. No C++ standard header: the file is compiled once for every
-// instruction set, and an inline library function would leak from one into another.
+// function has one definition for each. Numbers of 16 bits are only stored, never computed with. No
+// C++ standard header: the file is compiled once for every instruction set, and an inline library
+// function would leak from one into another.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -16,7 +17,36 @@
 #endif
 
 namespace spikenode {
+
+/// A number in memory: bfloat16 or IEEE binary16. Computed with in float.
+struct BFloat16 {
+  unsigned short bits;
+};
+struct Float16 {
+  unsigned short bits;
+};
+
 inline namespace SPIKENODE_ISA {
+
+/// What a number of type S in memory is computed in.
+template <class S>
+struct ComputeOf {
+  using type = S;
+};
+template <>
+struct ComputeOf<BFloat16> {
+  using type = float;
+};
+template <>
+struct ComputeOf<Float16> {
+  using type = float;
+};
+
+/// The type of one number in P, which is a number or a vector of them.
+template <class P>
+struct NumberOf {
+  using type = P;
+};
 
 #if defined(__CUDACC__)
 
@@ -32,20 +62,28 @@ template <class R>
 SPIKENODE_INLINE R magnitude(R x) {
   return x < 0 ? -x : x;
 }
-template <class R>
-SPIKENODE_INLINE R exp_of_negative(R x) {
-  if constexpr (sizeof(R) == 4) {
-    return expf(x);
-  } else {
-    return ::exp(x);
+#define SPIKENODE_FUNCTION(name, of_float, of_double) \
+  template <class R>                                  \
+  SPIKENODE_INLINE R name(R x) {                      \
+    if constexpr (sizeof(R) == 4) {                   \
+      return of_float(x);                             \
+    } else {                                          \
+      return of_double(x);                            \
+    }                                                 \
   }
-}
+SPIKENODE_FUNCTION(exp_of_negative, expf, ::exp)
+SPIKENODE_FUNCTION(atan_of, atanf, ::atan)
+SPIKENODE_FUNCTION(cos_of, cosf, ::cos)
+SPIKENODE_FUNCTION(sin_of, sinf, ::sin)
+SPIKENODE_FUNCTION(log_of, logf, ::log)
+SPIKENODE_FUNCTION(erfc_of, erfcf, ::erfc)
+#undef SPIKENODE_FUNCTION
 template <class R>
-SPIKENODE_INLINE R atan_of(R x) {
+SPIKENODE_INLINE R pow_of(R x, R exponent) {
   if constexpr (sizeof(R) == 4) {
-    return atanf(x);
+    return powf(x, exponent);
   } else {
-    return ::atan(x);
+    return ::pow(x, exponent);
   }
 }
 
@@ -85,6 +123,14 @@ template <>
 struct Element<Doubles> {
   using type = double;
   using Bits = Longs;
+};
+template <>
+struct NumberOf<Floats> {
+  using type = float;
+};
+template <>
+struct NumberOf<Doubles> {
+  using type = double;
 };
 
 // Subtracting zero keeps -0 and costs nothing, where adding to zero would not.
@@ -147,15 +193,34 @@ SPIKENODE_INLINE R exp_of_negative(R x) {
   return (R)((Bits)sum + ((Bits)shifted << C::mantissa));
 }
 
-/// atan(x), lane by lane: only the smooth mode asks for it.
+// Lane by lane: asked for by the smooth mode and by surrogates that are seldom used.
+#define SPIKENODE_FUNCTION(name, of_float, of_double)      \
+  template <class R>                                       \
+  SPIKENODE_INLINE R name(R x) {                           \
+    using T = typename Element<R>::type;                   \
+    for (unsigned i = 0; i < sizeof(R) / sizeof(T); ++i) { \
+      if constexpr (sizeof(T) == 4) {                      \
+        x[i] = of_float(x[i]);                             \
+      } else {                                             \
+        x[i] = of_double(x[i]);                            \
+      }                                                    \
+    }                                                      \
+    return x;                                              \
+  }
+SPIKENODE_FUNCTION(atan_of, __builtin_atanf, __builtin_atan)
+SPIKENODE_FUNCTION(cos_of, __builtin_cosf, __builtin_cos)
+SPIKENODE_FUNCTION(sin_of, __builtin_sinf, __builtin_sin)
+SPIKENODE_FUNCTION(log_of, __builtin_logf, __builtin_log)
+SPIKENODE_FUNCTION(erfc_of, __builtin_erfcf, __builtin_erfc)
+#undef SPIKENODE_FUNCTION
 template <class R>
-SPIKENODE_INLINE R atan_of(R x) {
+SPIKENODE_INLINE R pow_of(R x, typename Element<R>::type exponent) {
   using T = typename Element<R>::type;
   for (unsigned i = 0; i < sizeof(R) / sizeof(T); ++i) {
     if constexpr (sizeof(T) == 4) {
-      x[i] = __builtin_atanf(x[i]);
+      x[i] = __builtin_powf(x[i], exponent);
     } else {
-      x[i] = __builtin_atan(x[i]);
+      x[i] = __builtin_pow(x[i], exponent);
     }
   }
   return x;

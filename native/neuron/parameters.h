@@ -8,6 +8,8 @@ namespace spikenode {
 
 struct NeuronParameters {
   double tau = 2;             ///< membrane time constant in steps
+  double rate = .5;           ///< of the leak in a step: 1 / tau
+  bool multiply = false;      ///< the charge multiplies by the rate, else it divides by tau
   double v_threshold = 1;     ///< fires where h - v_threshold >= 0
   double v_reset = 0;         ///< hard reset to this; unused by a soft reset
   bool hard_reset = true;     ///< else the threshold is subtracted

@@ -7,12 +7,16 @@
 namespace spikenode {
 inline namespace SPIKENODE_ISA {
 
-template <class T, bool hard>
+/// P is the threshold's type: a number for all neurons, or a vector with one for each.
+template <class P, bool hard>
 struct Reset {
-  T threshold, target;
+  using T = typename NumberOf<P>::type;
+  P threshold;
+  T target;
   bool detach;
-  SPIKENODE_INLINE explicit Reset(const NeuronParameters& p)
-      : threshold(T(p.v_threshold)), target(T(p.v_reset)), detach(p.detach_reset) {}
+  SPIKENODE_INLINE explicit Reset(const NeuronParameters& p) : Reset(p, T(p.v_threshold)) {}
+  SPIKENODE_INLINE Reset(const NeuronParameters& p, P threshold)
+      : threshold(threshold), target(T(p.v_reset)), detach(p.detach_reset) {}
 
   /// Θ(h - v_threshold): equality fires, NaN does not.
   template <class R>
@@ -42,6 +46,12 @@ struct Reset {
       if (detach) return grad_s * slope + grad_v;
       return grad_s * slope + grad_v * (T(1) - threshold * slope);
     }
+  }
+
+  /// What a step adds to the gradient of the threshold; the same for both resets.
+  template <class R>
+  SPIKENODE_INLINE R grad_threshold(R s, R grad_h, R grad_v) const {
+    return grad_v * (T(1) - s) - grad_h;
   }
 };
 

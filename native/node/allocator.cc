@@ -162,8 +162,11 @@ class CachingAllocator final : public c10::Allocator {
 
   AllocatorStatistics statistics() const {
     const int64_t live = live_.load();
-    return {live, std::max<int64_t>(reserved_.load() - live, 0), peak_.load(), limit_};
+    return {live,      std::max<int64_t>(reserved_.load() - live, 0), peak_, limit_, blocks_,
+            allocated_};
   }
+
+  void reset_peak() { peak_ = live_.load(); }
 
   void empty() {
     for (Bin& bin : bins_) {
@@ -187,6 +190,8 @@ class CachingAllocator final : public c10::Allocator {
     const int64_t live =
         live_.fetch_add(static_cast<int64_t>(size.bytes), std::memory_order_relaxed) +
         static_cast<int64_t>(size.bytes);
+    blocks_.fetch_add(1, std::memory_order_relaxed);
+    allocated_.fetch_add(static_cast<int64_t>(size.bytes), std::memory_order_relaxed);
     int64_t peak = peak_.load(std::memory_order_relaxed);
     while (live > peak && !peak_.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
     }
@@ -273,8 +278,9 @@ class CachingAllocator final : public c10::Allocator {
 
   const int64_t limit_, cache_limit_;
   std::atomic<int64_t> live_{0}, peak_{0};
-  std::atomic<int64_t> reserved_{0};  ///< live and cached
-  Bin bins_[8 + 9 * 8];               ///< up to kLargestSmall
+  std::atomic<int64_t> blocks_{0}, allocated_{0};  ///< handed out since the start
+  std::atomic<int64_t> reserved_{0};               ///< live and cached
+  Bin bins_[8 + 9 * 8];                            ///< up to kLargestSmall
   std::mutex large_lock_;
   std::unordered_map<void*, SizeClass> large_;
   std::unordered_map<size_t, std::vector<void*>> large_free_;
@@ -348,6 +354,15 @@ void install_caching_allocator() {
 
 AllocatorStatistics allocator_statistics() {
   return installed == nullptr ? AllocatorStatistics{} : installed->statistics();
+}
+
+void reset_peak() {
+  if (installed != nullptr) installed->reset_peak();
+}
+
+int64_t block_bytes(int64_t n) {
+  if (installed == nullptr || n <= 0) return n;
+  return static_cast<int64_t>(SizeClass(static_cast<size_t>(n)).bytes);
 }
 
 void empty_cache() {

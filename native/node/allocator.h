@@ -10,8 +10,10 @@ namespace spikenode {
 struct AllocatorStatistics {
   int64_t live_bytes;
   int64_t cached_bytes;
-  int64_t peak_bytes;  ///< the largest live_bytes so far
+  int64_t peak_bytes;  ///< the largest live_bytes since the start or the last reset_peak()
   int64_t limit_bytes;
+  int64_t allocations;      ///< blocks handed out since the start
+  int64_t allocated_bytes;  ///< their bytes, those that were freed since among them
 };
 
 /// Registers the allocator; further calls do nothing. SPIKENODE_ALLOCATOR=system leaves libtorch's
@@ -20,6 +22,10 @@ struct AllocatorStatistics {
 /// c10::ValueError where one of the two variables is malformed.
 void install_caching_allocator();
 AllocatorStatistics allocator_statistics();
+/// The peak becomes what is live now.
+void reset_peak();
+/// The bytes that a block of n bytes takes: n rounded up to its size class.
+int64_t block_bytes(int64_t n);
 /// Gives cached blocks back to the system; live tensors are untouched.
 void empty_cache();
 

@@ -103,6 +103,7 @@ napi_value guarded(napi_env env, napi_callback_info info) {
 void define_operators(napi_env env, napi_value exports, Instance* instance);
 void define_tensors(napi_env env, napi_value exports, Instance* instance);
 void define_autograd(napi_env env, napi_value exports, Instance* instance);
+void define_batches(napi_env env, napi_value exports, Instance* instance);
 void define_runtime(napi_env env, napi_value exports, Instance* instance);
 void define(napi_env env, napi_value exports, Instance* instance, const char* name,
             napi_callback callback);

@@ -1,5 +1,9 @@
 #include "node/handles.h"
 
+#include <unordered_set>
+
+#include "node/allocator.h"
+
 namespace spikenode::node {
 namespace {
 
@@ -12,6 +16,16 @@ constexpr int64_t kEnvironmentMask = (int64_t{1} << kEnvironmentBits) - 1;
 constexpr int kGenerationShift = kIndexBits;
 constexpr int kEnvironmentShift = kIndexBits + kGenerationBits;
 constexpr int kKindShift = kEnvironmentShift + kEnvironmentBits;
+
+using Storages = std::unordered_set<const c10::StorageImpl*>;
+
+// The bytes of the tensor's storage, unless it is in `counted` already.
+int64_t new_bytes(const at::Tensor& tensor, Storages& counted) {
+  if (!tensor.has_storage() || !tensor.is_cpu()) return 0;
+  const c10::StorageImpl* const storage = tensor.storage().unsafeGetStorageImpl();
+  if (!counted.insert(storage).second) return 0;
+  return block_bytes(static_cast<int64_t>(storage->nbytes()));
+}
 
 }  // namespace
 
@@ -27,6 +41,7 @@ HandleTable::Slot& HandleTable::take(HandleKind kind, uint32_t* index) {
   }
   Slot& slot = slots_[*index];
   slot.kind = kind;
+  slot.owner = Owner::kScopes;
   slot.used = true;
   slot.tracked = 0;
   ++live_;
@@ -122,17 +137,46 @@ bool HandleTable::drop(int64_t handle) {
 void HandleTable::track(int64_t handle) {
   if (find(handle, HandleKind::kTensor, "track: the handle") == nullptr) return;
   Slot& slot = slots_[handle & kIndexMask];
+  slot.owner = Owner::kUndisposed;
   if (slot.tracked != 0 || !slot.tensor.has_storage()) return;
   // A view costs nothing of its own; whoever shares a storage with it is counted already.
   slot.tracked = slot.tensor.is_view() ? 0 : static_cast<int64_t>(slot.tensor.storage().nbytes());
   tracked_bytes_ += slot.tracked;
 }
 
-void HandleTable::untrack(int64_t handle) {
-  if (find(handle, HandleKind::kTensor, "untrack: the handle") == nullptr) return;
+void HandleTable::own(int64_t handle, Owner owner) {
+  if (find(handle, HandleKind::kTensor, "own: the handle") == nullptr) return;
   Slot& slot = slots_[handle & kIndexMask];
+  slot.owner = owner;
   tracked_bytes_ -= slot.tracked;
   slot.tracked = 0;
+}
+
+Ownership HandleTable::ownership(bool with_gradients) const {
+  std::array<std::vector<const at::Tensor*>, static_cast<size_t>(Owner::kCount)> owned;
+  for (const Slot& slot : slots_) {
+    if (slot.used && slot.kind == HandleKind::kTensor && slot.tensor.defined())
+      owned[static_cast<size_t>(slot.owner)].push_back(&slot.tensor);
+  }
+  Ownership result;
+  Storages counted;
+  for (size_t owner = 0; owner < owned.size(); ++owner) {
+    if (owner == static_cast<size_t>(Owner::kKept) && with_gradients) {
+      std::unordered_set<const c10::TensorImpl*> seen;
+      for (const auto& tensors : owned) {
+        for (const at::Tensor* tensor : tensors) {
+          if (!tensor->is_leaf() || !tensor->grad().defined()) continue;
+          const at::Tensor& gradient = tensor->grad();
+          if (seen.insert(gradient.unsafeGetTensorImpl()).second) ++result.gradients.tensors;
+          result.gradients.bytes += new_bytes(gradient, counted);
+        }
+      }
+    }
+    Owned& own = result.owners[owner];
+    own.tensors = static_cast<int64_t>(owned[owner].size());
+    for (const at::Tensor* tensor : owned[owner]) own.bytes += new_bytes(*tensor, counted);
+  }
+  return result;
 }
 
 }  // namespace spikenode::node

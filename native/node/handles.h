@@ -4,6 +4,7 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -12,6 +13,30 @@
 namespace spikenode::node {
 
 enum class HandleKind : uint8_t { kTensor = 0, kGenerator = 1 };
+
+// Who disposes a tensor, in the order of lib/tensor/owner.ts.
+enum class Owner : uint8_t {
+  kParameters,
+  kBuffers,
+  kStates,
+  kOptimizer,
+  kData,
+  kKept,
+  kScopes,
+  kUndisposed,
+  kCount
+};
+
+struct Owned {
+  int64_t tensors = 0;
+  int64_t bytes = 0;  // of the storages that no owner before this one has
+};
+
+// What is owned in one environment. CPU bytes, as the allocator counts them.
+struct Ownership {
+  std::array<Owned, static_cast<size_t>(Owner::kCount)> owners;
+  Owned gradients;
+};
 
 // A handle is one safe integer: kind (1 bit), environment (7), generation (21), index (24). A slot
 // that has used up its generations is retired, so a stale handle can never name another tensor.
@@ -32,9 +57,12 @@ class HandleTable {
   bool drop(int64_t handle);
   // Marks a tensor that no scope owns; its bytes count as tracked until it is dropped.
   void track(int64_t handle);
-  void untrack(int64_t handle);
+  // Gives a tensor an owner other than a scope or the garbage collector.
+  void own(int64_t handle, Owner owner);
 
   int64_t live() const { return live_; }
+  // Each storage counts for its first owner in the order of Owner, gradients coming before kKept.
+  Ownership ownership(bool with_gradients) const;
   int64_t tracked_bytes() const { return tracked_bytes_; }
 
  private:
@@ -45,6 +73,7 @@ class HandleTable {
     uint32_t generation = 0;
     uint32_t next_free = 0;
     HandleKind kind = HandleKind::kTensor;
+    Owner owner = Owner::kScopes;
     bool used = false;
   };
   Slot& take(HandleKind kind, uint32_t* index);

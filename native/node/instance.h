@@ -12,7 +12,8 @@
 namespace spikenode::node {
 
 struct Instance {
-  Instance(napi_env env, uint32_t environment) : env(env), handles(environment), worker(env) {}
+  Instance(napi_env env, uint32_t environment)
+      : env(env), handles(environment), worker(env), loader(env) {}
 
   napi_env env;
   HandleTable handles;
@@ -21,6 +22,8 @@ struct Instance {
   std::vector<torch::jit::Stack> stacks;
   napi_ref error_classes[static_cast<size_t>(ErrorClass::kCount)] = {};
   Worker worker;
+  // A second thread, so that the next batches are gathered while the first one is in a backward.
+  Worker loader;
   int64_t reported_bytes = 0;  // what V8 was told of external memory
 };
 

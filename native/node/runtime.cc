@@ -94,21 +94,37 @@ napi_value cuda_device_count(Arguments& arguments) {
   return to_js(arguments.env, static_cast<double>(device_count(c10::kCUDA)));
 }
 
-// memory(): [live handles, live bytes, cached bytes, peak bytes, limit, tracked bytes]
+// memory(): [live handles, live bytes, cached bytes, peak bytes, limit, tracked bytes, allocations,
+// allocated bytes], then tensors and bytes of each owner and of the gradients
 napi_value memory(Arguments& arguments) {
+  const Instance& instance = *arguments.instance;
   const AllocatorStatistics statistics = allocator_statistics();
-  const double values[] = {static_cast<double>(arguments.instance->handles.live()),
-                           static_cast<double>(statistics.live_bytes),
-                           static_cast<double>(statistics.cached_bytes),
-                           static_cast<double>(statistics.peak_bytes),
-                           static_cast<double>(statistics.limit_bytes),
-                           static_cast<double>(arguments.instance->handles.tracked_bytes())};
+  // A backward in flight may be writing gradients.
+  const Ownership ownership = instance.handles.ownership(!instance.worker.busy());
+  std::vector<int64_t> values = {instance.handles.live(), statistics.live_bytes,
+                                 statistics.cached_bytes, statistics.peak_bytes,
+                                 statistics.limit_bytes,  instance.handles.tracked_bytes(),
+                                 statistics.allocations,  statistics.allocated_bytes};
+  for (const Owned& owned : ownership.owners)
+    values.insert(values.end(), {owned.tensors, owned.bytes});
+  values.insert(values.end(), {ownership.gradients.tensors, ownership.gradients.bytes});
   napi_value result = nullptr;
-  check(arguments.env, napi_create_array_with_length(arguments.env, std::size(values), &result));
-  for (uint32_t i = 0; i < std::size(values); ++i)
-    check(arguments.env,
-          napi_set_element(arguments.env, result, i, to_js(arguments.env, values[i])));
+  check(arguments.env, napi_create_array_with_length(arguments.env, values.size(), &result));
+  for (uint32_t i = 0; i < values.size(); ++i)
+    check(arguments.env, napi_set_element(arguments.env, result, i,
+                                          to_js(arguments.env, static_cast<double>(values[i]))));
   return result;
+}
+
+napi_value reset_peak_memory(Arguments& arguments) {
+  reset_peak();
+  return undefined_value(arguments.env);
+}
+
+// blockBytes(n): what the allocator counts for n bytes.
+napi_value block_size(Arguments& arguments) {
+  const int64_t n = get_integer(arguments.env, arguments[0], "blockBytes: argument 'bytes'");
+  return to_js(arguments.env, static_cast<double>(block_bytes(n)));
 }
 
 napi_value clear_cache(Arguments& arguments) {
@@ -170,6 +186,7 @@ napi_value init(napi_env env, napi_value exports) {
     define_operators(env, exports, instance);
     define_tensors(env, exports, instance);
     define_autograd(env, exports, instance);
+    define_batches(env, exports, instance);
     define_runtime(env, exports, instance);
   } catch (...) {
     throw_current(env, *instance, "spikenode");
@@ -189,6 +206,8 @@ void define_runtime(napi_env env, napi_value exports, Instance* instance) {
   define(env, exports, instance, "setNumThreads", guarded<set_threads>);
   define(env, exports, instance, "cudaDeviceCount", guarded<cuda_device_count>);
   define(env, exports, instance, "memory", guarded<memory>);
+  define(env, exports, instance, "resetPeakMemory", guarded<reset_peak_memory>);
+  define(env, exports, instance, "blockBytes", guarded<block_size>);
   define(env, exports, instance, "emptyCache", guarded<clear_cache>);
   define(env, exports, instance, "stopWorkers", guarded<stop_workers>);
   define(env, exports, instance, "version", guarded<version>);

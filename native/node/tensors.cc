@@ -184,9 +184,13 @@ napi_value track(Arguments& arguments) {
   return to_js(arguments.env, arguments.instance->handles.tracked_bytes());
 }
 
-// untrack(handle): something owns it now.
-napi_value untrack(Arguments& arguments) {
-  arguments.instance->handles.untrack(handle_argument(arguments, 0, "untrack: the handle"));
+// own(handle, owner): something other than a scope owns it now.
+napi_value own(Arguments& arguments) {
+  const int64_t owner = handle_argument(arguments, 1, "own: the owner");
+  if (owner < 0 || owner >= static_cast<int64_t>(Owner::kCount))
+    throw BridgeError(ErrorClass::kType, "own: the owner has no such number");
+  arguments.instance->handles.own(handle_argument(arguments, 0, "own: the handle"),
+                                  static_cast<Owner>(owner));
   return undefined_value(arguments.env);
 }
 
@@ -211,7 +215,7 @@ void define_tensors(napi_env env, napi_value exports, Instance* instance) {
   define(env, exports, instance, "alias", guarded<alias>);
   define(env, exports, instance, "dispose", guarded<dispose>);
   define(env, exports, instance, "track", guarded<track>);
-  define(env, exports, instance, "untrack", guarded<untrack>);
+  define(env, exports, instance, "own", guarded<own>);
   define(env, exports, instance, "isDisposed", guarded<is_disposed>);
 }
 

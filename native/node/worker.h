@@ -40,6 +40,9 @@ class Worker {
   // made lazily, on which a worker may still be computing.
   static void stop_all();
 
+  // Whether a promise is open. For the JavaScript thread.
+  bool busy() const { return pending_ > 0; }
+
  private:
   void loop();
   // Waits for the job in flight and forgets those behind it.

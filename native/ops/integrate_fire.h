@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "neuron/parameters.h"
+#include "ops/arguments.h"
 
 namespace spikenode {
 
@@ -11,7 +12,9 @@ struct IntegrateFireSchema {
   static constexpr const char* name = "integrate_fire";
   static constexpr const char* schema = "";
   using Own = std::tuple<>;
-  static void set(NeuronParameters&, const char*) {}
+  static constexpr const char* rate_name = "";
+  static void set(NeuronParameters&) {}
+  static at::Tensor rate_tensor() { return {}; }
 };
 
 }  // namespace spikenode

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <tuple>
 
 #include "neuron/parameters.h"
@@ -7,16 +8,25 @@
 
 namespace spikenode {
 
-/// What the operator `lif` has of its own: the membrane time constant in steps, and whether the
-/// input decays with the membrane.
+/// What the operator `lif` has of its own: the membrane time constant in steps, as a number or, if
+/// `tau_tensor` is given, as a tensor that broadcasts over the neurons; and whether the input
+/// decays with the membrane.
 struct LifSchema {
   static constexpr const char* name = "lif";
-  static constexpr const char* schema = "float tau=2., bool decay_input=True, ";
-  using Own = std::tuple<double, bool>;
-  static void set(NeuronParameters& parameters, const char* op, double tau, bool decay_input) {
-    check_above_one(op, "tau", tau);
+  static constexpr const char* schema =
+      "float tau=2., bool decay_input=True, Tensor? tau_tensor=None, ";
+  using Own = std::tuple<double, bool, const std::optional<at::Tensor>&>;
+  static constexpr const char* rate_name = "tau_tensor";
+
+  static void set(NeuronParameters& parameters, double tau, bool decay_input,
+                  const std::optional<at::Tensor>&) {
+    check_above_one(name, "tau", tau);
     parameters.tau = tau;
+    parameters.rate = 1 / tau;
     parameters.decay_input = decay_input;
+  }
+  static at::Tensor rate_tensor(double, bool, const std::optional<at::Tensor>& tau) {
+    return tau.value_or(at::Tensor());
   }
 };
 

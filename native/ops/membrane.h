@@ -1,7 +1,9 @@
 // The operators of a neuron with one membrane, written once. A neuron declares a Family:
 //   static constexpr const char* name, *schema;  // of its own arguments, each followed by ", "
 //   using Own = std::tuple<...>;                 // their C++ types
-//   static void set(NeuronParameters&, const char* op, own...);  // checks them
+//   static constexpr const char* rate_name;      // of the tensor that the leak is learned through
+//   static void set(NeuronParameters&, own...);  // checks them
+//   static at::Tensor rate_tensor(own...);       // undefined where the leak is a number
 //   static void forward(const ForwardCall&, const at::Tensor& like);  // on one device
 //   static void backward(const BackwardCall&, const at::Tensor& like);
 #pragma once
@@ -25,66 +27,89 @@ using at::Tensor;
 using ForwardRun = void (*)(const ForwardCall&, const Tensor& like);
 using BackwardRun = void (*)(const BackwardCall&, const Tensor& like);
 
+/// A call's parameters, checked; the tensors are undefined where numbers say it.
+struct Parameters {
+  NeuronParameters numbers;
+  const char* op;
+  const char* rate_name;
+  Tensor rate;  ///< tau, or the logit of 1 / tau where `numbers.multiply`
+  Tensor threshold;
+};
+
 struct ForwardResult {
-  Tensor s_seq, v_out, v_seq, h_seq;  ///< the last two undefined where not asked for
+  /// The last two undefined where not asked for; `saved` is what backward needs: the charged
+  /// membrane, or for 16 bits the states before each chunk of steps.
+  Tensor s_seq, v_out, v_seq, saved;
 };
-struct Gradients {
-  Tensor s_seq, v_out, v_seq;  ///< any may be undefined
+
+/// What arrives in backward, and what was saved; any may be undefined that the call does not need.
+struct BackwardInputs {
+  Tensor saved;
+  Tensor x_seq, v;  ///< the input for 16 bits only; the state for them and for the rate's gradient
+  Tensor grad_s_seq, grad_v_out, grad_v_seq;
 };
+
+/// Of x_seq, v, rate and threshold: which gradients are wanted, and what they are.
+using Wanted = std::array<bool, 4>;
+using FourTensors = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 
 /// Allocates the results and runs the kernel; on the meta device nothing runs.
-ForwardResult membrane_forward(const char* op, const NeuronParameters& parameters,
-                               const Tensor& x_seq, const Tensor& v, bool store_v_seq,
-                               bool store_h_seq, ForwardRun run);
-/// Gradients of x_seq and v, undefined where `wanted` says no. With `in_place` the first is written
-/// over h_seq, which must be dense.
-std::tuple<Tensor, Tensor> membrane_backward(const char* op, const NeuronParameters& parameters,
-                                             const Tensor& h_seq, const Gradients& gradients,
-                                             std::array<bool, 2> wanted, bool in_place,
-                                             BackwardRun run);
+ForwardResult membrane_forward(const Parameters& parameters, const Tensor& x_seq, const Tensor& v,
+                               bool store_v_seq, bool train, ForwardRun run);
+/// The gradients, undefined where `wanted` says no. With `in_place` the first is written over the
+/// saved membrane, which must be dense.
+FourTensors membrane_backward(const Parameters& parameters, const BackwardInputs& inputs,
+                              Wanted wanted, bool in_place, BackwardRun run);
 
-template <class Family, class Own = typename Family::Own>
+/// Whether backward needs the initial state: to compute the membrane again, or for the leak.
+inline bool needs_state(at::ScalarType storage, bool wants_rate) {
+  return is_half(storage) || wants_rate;
+}
+
+/// The arguments that all neurons share, as MembraneArguments holds them.
+using Common = std::tuple<double, std::optional<double>, bool, std::string_view,
+                          at::ArrayRef<double>, bool, const std::optional<Tensor>&>;
+
+template <class Family, class Own = typename Family::Own, class Shared = Common>
 struct MembraneOperators;
 
-template <class Family, class... Own>
-struct MembraneOperators<Family, std::tuple<Own...>> {
-  using Doubles = at::ArrayRef<double>;
+template <class Family, class... Own, class... Shared>
+struct MembraneOperators<Family, std::tuple<Own...>, std::tuple<Shared...>> {
   using OptionalTensor = std::optional<Tensor>;
   using Three = std::tuple<Tensor, Tensor, Tensor>;
-  using Four = std::tuple<Tensor, Tensor, Tensor, Tensor>;
-  using Two = std::tuple<Tensor, Tensor>;
 
-  using Forward = Three(const Tensor&, const Tensor&, Own..., double, std::optional<double>, bool,
-                        std::string_view, Doubles, bool, bool);
-  using Train = Four(const Tensor&, const Tensor&, Own..., double, std::optional<double>, bool,
-                     std::string_view, Doubles, bool, bool);
-  using Backward = Two(const Tensor&, const OptionalTensor&, const OptionalTensor&,
-                       const OptionalTensor&, Own..., double, std::optional<double>, bool,
-                       std::string_view, Doubles, bool, std::array<bool, 2>);
-  using InPlace = Two(Tensor&, const OptionalTensor&, const OptionalTensor&, const OptionalTensor&,
-                      Own..., double, std::optional<double>, bool, std::string_view, Doubles, bool,
-                      std::array<bool, 2>);
+  using Forward = Three(const Tensor&, const Tensor&, Own..., Shared..., bool);
+  using Train = FourTensors(const Tensor&, const Tensor&, Own..., Shared..., bool);
+  using Backward = FourTensors(const Tensor&, const OptionalTensor&, const OptionalTensor&,
+                               const OptionalTensor&, const OptionalTensor&, const OptionalTensor&,
+                               Own..., Shared..., Wanted);
+  using InPlace = FourTensors(Tensor&, const OptionalTensor&, const OptionalTensor&,
+                              const OptionalTensor&, const OptionalTensor&, const OptionalTensor&,
+                              Own..., Shared..., Wanted);
 
   static std::string train_name() { return std::string("_") + Family::name + "_train"; }
   static std::string backward_name() { return std::string("_") + Family::name + "_backward"; }
 
   /// The schemas of the family; the public one has defaults, the others are called by us alone.
   static void define(torch::Library& library) {
-    const std::string common =
+    const std::string arguments =
+        std::string(Family::schema) +
         "float v_threshold=1., float? v_reset=0., bool detach_reset=False, "
-        "str surrogate=\"Sigmoid\", float[] surrogate_params=[], bool spiking=True";
-    const std::string arguments = Family::schema + common;
+        "str surrogate=\"Sigmoid\", float[] surrogate_params=[], bool spiking=True, "
+        "Tensor? v_threshold_tensor=None";
     const std::string inputs =
         "(Tensor x_seq, Tensor v, *, " + arguments + ", bool store_v_seq=False)";
     const std::string gradients =
-        "Tensor? grad_s_seq, Tensor? grad_v_out, Tensor? grad_v_seq, *, " + arguments +
-        ", bool[2] output_mask=[True, True])";
+        "Tensor? x_seq, Tensor? v, Tensor? grad_s_seq, Tensor? grad_v_out, Tensor? grad_v_seq, "
+        "*, " +
+        arguments + ", bool[4] output_mask=[True, True, True, True])";
+    const std::string others = "Tensor grad_v, Tensor grad_rate, Tensor grad_threshold)";
     const std::string schemas[] = {
         Family::name + inputs + " -> (Tensor s_seq, Tensor v_out, Tensor v_seq)",
-        train_name() + inputs + " -> (Tensor s_seq, Tensor v_out, Tensor v_seq, Tensor h_seq)",
-        backward_name() + "(Tensor h_seq, " + gradients + " -> (Tensor grad_x, Tensor grad_v)",
-        backward_name() + ".inplace(Tensor(a!) h_seq, " + gradients +
-            " -> (Tensor(a!) grad_x, Tensor grad_v)"};
+        train_name() + inputs + " -> (Tensor s_seq, Tensor v_out, Tensor v_seq, Tensor saved)",
+        backward_name() + "(Tensor saved, " + gradients + " -> (Tensor grad_x, " + others,
+        backward_name() + ".inplace(Tensor(a!) saved, " + gradients + " -> (Tensor(a!) grad_x, " +
+            others};
     for (const std::string& schema : schemas) library.def(schema.c_str());
   }
 
@@ -97,64 +122,57 @@ struct MembraneOperators<Family, std::tuple<Own...>> {
   }
 
  private:
-  static NeuronParameters parameters(Own... own, double v_threshold, std::optional<double> v_reset,
-                                     bool detach_reset, std::string_view surrogate, Doubles params,
-                                     bool spiking) {
-    NeuronParameters result;
-    Family::set(result, Family::name, own...);
-    set_membrane(result, Family::name, v_threshold, v_reset, detach_reset, surrogate, params,
-                 spiking);
+  static Parameters parameters(Own... own, Shared... shared) {
+    Parameters result{{}, Family::name, Family::rate_name, Family::rate_tensor(own...), {}};
+    Family::set(result.numbers, own...);
+    result.threshold = set_membrane(result.numbers, Family::name, MembraneArguments(shared...));
     return result;
   }
 
-  static Three forward(const Tensor& x_seq, const Tensor& v, Own... own, double v_threshold,
-                       std::optional<double> v_reset, bool detach_reset, std::string_view surrogate,
-                       Doubles surrogate_params, bool spiking, bool store_v_seq) {
-    ForwardResult result = membrane_forward(Family::name,
-                                            parameters(own..., v_threshold, v_reset, detach_reset,
-                                                       surrogate, surrogate_params, spiking),
-                                            x_seq, v, store_v_seq, false, &Family::forward);
+  static Three forward(const Tensor& x_seq, const Tensor& v, Own... own, Shared... shared,
+                       bool store_v_seq) {
+    ForwardResult result = membrane_forward(parameters(own..., shared...), x_seq, v, store_v_seq,
+                                            false, &Family::forward);
     return {std::move(result.s_seq), std::move(result.v_out), std::move(result.v_seq)};
   }
 
-  static Four train(const Tensor& x_seq, const Tensor& v, Own... own, double v_threshold,
-                    std::optional<double> v_reset, bool detach_reset, std::string_view surrogate,
-                    Doubles surrogate_params, bool spiking, bool store_v_seq) {
-    ForwardResult result = membrane_forward(Family::name,
-                                            parameters(own..., v_threshold, v_reset, detach_reset,
-                                                       surrogate, surrogate_params, spiking),
-                                            x_seq, v, store_v_seq, true, &Family::forward);
+  static FourTensors train(const Tensor& x_seq, const Tensor& v, Own... own, Shared... shared,
+                           bool store_v_seq) {
+    ForwardResult result = membrane_forward(parameters(own..., shared...), x_seq, v, store_v_seq,
+                                            true, &Family::forward);
     return {std::move(result.s_seq), std::move(result.v_out), std::move(result.v_seq),
-            std::move(result.h_seq)};
+            std::move(result.saved)};
   }
 
-  static Gradients gradients(const OptionalTensor& s, const OptionalTensor& v,
-                             const OptionalTensor& seq) {
-    return {s.value_or(Tensor()), v.value_or(Tensor()), seq.value_or(Tensor())};
+  static BackwardInputs inputs(const Tensor& saved, const OptionalTensor& x_seq,
+                               const OptionalTensor& v, const OptionalTensor& grad_s,
+                               const OptionalTensor& grad_v, const OptionalTensor& grad_v_seq) {
+    const Tensor none;
+    return {saved,
+            x_seq.value_or(none),
+            v.value_or(none),
+            grad_s.value_or(none),
+            grad_v.value_or(none),
+            grad_v_seq.value_or(none)};
   }
 
-  static Two backward(const Tensor& h_seq, const OptionalTensor& grad_s,
-                      const OptionalTensor& grad_v, const OptionalTensor& grad_v_seq, Own... own,
-                      double v_threshold, std::optional<double> v_reset, bool detach_reset,
-                      std::string_view surrogate, Doubles surrogate_params, bool spiking,
-                      std::array<bool, 2> output_mask) {
-    return membrane_backward(Family::name,
-                             parameters(own..., v_threshold, v_reset, detach_reset, surrogate,
-                                        surrogate_params, spiking),
-                             h_seq, gradients(grad_s, grad_v, grad_v_seq), output_mask, false,
-                             &Family::backward);
+  static FourTensors backward(const Tensor& saved, const OptionalTensor& x_seq,
+                              const OptionalTensor& v, const OptionalTensor& grad_s,
+                              const OptionalTensor& grad_v, const OptionalTensor& grad_v_seq,
+                              Own... own, Shared... shared, Wanted output_mask) {
+    return membrane_backward(parameters(own..., shared...),
+                             inputs(saved, x_seq, v, grad_s, grad_v, grad_v_seq), output_mask,
+                             false, &Family::backward);
   }
 
-  static Two in_place(Tensor& h_seq, const OptionalTensor& grad_s, const OptionalTensor& grad_v,
-                      const OptionalTensor& grad_v_seq, Own... own, double v_threshold,
-                      std::optional<double> v_reset, bool detach_reset, std::string_view surrogate,
-                      Doubles surrogate_params, bool spiking, std::array<bool, 2> output_mask) {
-    TORCH_CHECK_VALUE(output_mask[0], Family::name,
-                      ": the in-place backward writes the gradient of x_seq");
-    return membrane_backward(Family::name,
-                             parameters(own..., v_threshold, v_reset, detach_reset, surrogate,
-                                        surrogate_params, spiking),
-                             h_seq, gradients(grad_s, grad_v, grad_v_seq), output_mask, true,
+  static FourTensors in_place(Tensor& saved, const OptionalTensor& x_seq, const OptionalTensor& v,
+                              const OptionalTensor& grad_s, const OptionalTensor& grad_v,
+                              const OptionalTensor& grad_v_seq, Own... own, Shared... shared,
+                              Wanted output_mask) {
+    TORCH_CHECK_VALUE(output_mask[0] && !x_seq.has_value(), Family::name,
+                      ": the in-place backward writes the gradient of x_seq over the membrane");
+    return membrane_backward(parameters(own..., shared...),
+                             inputs(saved, x_seq, v, grad_s, grad_v, grad_v_seq), output_mask, true,
                              &Family::backward);
   }
 };

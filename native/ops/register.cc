@@ -5,18 +5,16 @@
 #include "ops/autograd.h"
 #include "ops/integrate_fire.h"
 #include "ops/lif.h"
+#include "ops/parametric_lif.h"
+#include "ops/surrogate_identity.h"
 
 namespace spikenode {
 namespace {
 
 template <class Schema, const KernelFamily& kernels>
 struct OnCpu : Schema {
-  static void forward(const ForwardCall& call, const Tensor& like) {
-    cpu::forward(kernels, call, like.scalar_type() == at::kDouble);
-  }
-  static void backward(const BackwardCall& call, const Tensor& like) {
-    cpu::backward(kernels, call, like.scalar_type() == at::kDouble);
-  }
+  static void forward(const ForwardCall& call, const Tensor&) { cpu::forward(kernels, call); }
+  static void backward(const BackwardCall& call, const Tensor&) { cpu::backward(kernels, call); }
 };
 
 template <class Schema, const KernelFamily& kernels>
@@ -40,6 +38,8 @@ TORCH_LIBRARY_FRAGMENT(spikenode, library) {
   library.def("_isa() -> str", [] { return std::string(cpu::isa()); });
   register_membrane<IntegrateFireSchema, cpu::integrate_fire>(library);
   register_membrane<LifSchema, cpu::lif>(library);
+  register_membrane<ParametricLifSchema, cpu::lif>(library);
+  register_surrogate_identity(library);
   registered = true;
 }
 

@@ -6,6 +6,7 @@ import { join, relative } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
+import type { MemoryInfo } from '../../lib/cli/task.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
@@ -119,6 +120,8 @@ test('train in a pipe writes lines and a folder; evaluate, predict and info go w
     /^train accuracy: /,
     /^test loss: /,
     /^test accuracy: \d+\.\d\d %$/,
+    /^test confusion matrix /,
+    ...Array.from({ length: 11 }, () => /^ +\d+( +\d+){9,10}$/),
   ]);
   const expected = [...runs, /^test accuracy: \d+\.\d\d % \(mean of 2 runs, \d+\.\d\d % to \d+\.\d\d %\)$/];
   assert.equal(lines.length, expected.length, out);
@@ -133,8 +136,12 @@ test('train in a pipe writes lines and a folder; evaluate, predict and info go w
     ['epoch', 'epoch', 'evaluation'],
   );
   const measured = evaluation?.['metrics'] as Record<string, number>;
-  for (const [name, value] of Object.entries(measured)) assert.equal(records[2]![name], value);
-  assert.ok(run(['evaluate', 'runs/digits/smlp_r1']).out.endsWith(`${lines[13]}\n`));
+  for (const [name, value] of Object.entries(measured)) assert.deepEqual(records[2]![name], value);
+  assert.equal(
+    (records[2]!['cm'] as number[][]).flat().reduce((sum, count) => sum + count, 0),
+    360,
+  );
+  assert.equal(run(['evaluate', 'runs/digits/smlp_r1']).out, `${lines.slice(24, 38).join('\n')}\n`);
 
   const rows = gunzipSync(readFileSync(join(root, 'data/digits.csv.gz')))
     .toString()
@@ -180,6 +187,34 @@ test('info shows layers, shapes and parameters, and leaves no folder', () => {
   assert.ok(!existsSync(join(folder, 'runs/unused')));
   const [model] = events(run(['info', digits, '--json']).out);
   assert.equal(model?.['parameters'], 9610);
+});
+
+test('info --memory measures a step and an evaluation, and needs no data where the shapes are given', () => {
+  const table = run(['info', digits, '--memory']);
+  assert.equal(table.code, 0, table.err);
+  assert.match(table.out, /^ {2}memory, 64 samples +training step +predicted +evaluation +predicted$/m);
+  assert.match(table.out, /^ {2}parameters +37\.6 KiB +37\.6 KiB +37\.6 KiB +37\.6 KiB$/m);
+  assert.match(table.out, /^ {2}peak +\d+\.\d KiB/m);
+
+  const shapes = ['--model.0.params.input_shape=[28,28,1]', '--model.0.params.output_shape=[10]'];
+  const nowhere = [
+    '--dataset.kind=MNIST',
+    '--dataset.params.path=nowhere',
+    '--model.0.batch_size=32',
+    '--model.0.params.units=[300]',
+  ];
+  assert.match(run(['info', digits, '--memory', ...nowhere]).err, /nowhere/);
+  const { code, out, err } = run(['info', digits, '--memory', '--json', ...shapes, ...nowhere]);
+  assert.equal(code, 0, err);
+  const [, own] = events(out) as [unknown, MemoryInfo];
+  assert.deepEqual([own.event, own.name, own.batchSize], ['memory', 'smlp', 32]);
+  for (const work of ['training', 'evaluation'] as const) {
+    const [measured, predicted] = [own.measured[work]!.peak, own.predicted[work]!.peak];
+    assert.ok(Math.abs(predicted - measured) < 0.1 * measured, out);
+  }
+  assert.ok(own.measured.training!.peak > 4 * 4 * (784 * 300 + 300));
+  const untrained = run(['info', digits, '--memory', '--json', '--model.0.train=False']).out;
+  assert.equal((events(untrained) as [unknown, MemoryInfo])[1].measured.training, null);
 });
 
 test('--json writes an object a line', () => {

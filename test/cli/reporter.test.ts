@@ -35,6 +35,7 @@ const step = (epoch: number, number: number): WorkerEvent => ({
   step: number,
   steps: 10,
   loss: 0.5,
+  dataWait: 0,
 });
 
 test('the bar counts the steps of all epochs and is gone before anything is printed', () => {
@@ -70,4 +71,36 @@ test('the last lines are the means of the runs of each model', () => {
     ['print', 'a: test accuracy: 62.50 % (mean of 2 runs, 50.00 % to 75.00 %)\n'],
     ['print', 'b: test accuracy: 75.00 % (mean of 2 runs, 62.50 % to 87.50 %)\n'],
   ]);
+});
+
+test('a confusion matrix is a table, after a training that of the test alone, and not a wide one', () => {
+  const cm = [
+    [10, 0],
+    [3, 125],
+  ];
+  const evaluation = (part: 'train' | 'test', matrix: number[][]): WorkerEvent => ({
+    event: 'evaluation',
+    part,
+    metrics: { cm: matrix } as never,
+  });
+  const table = (part: string): Call[] => [
+    ['print', `${part} confusion matrix (a row for each true class, a column for each predicted one):\n`],
+    ['print', '      0    1\n'],
+    ['print', '  0  10    0\n'],
+    ['print', '  1   3  125\n'],
+  ];
+  assert.deepEqual(shown([evaluation('train', cm)]), table('train'));
+  const start: WorkerEvent = { event: 'start', model: 'a', run: 0, seed: 0, folder: 'f', parameters: 1 };
+  assert.deepEqual(shown([start, evaluation('train', cm), evaluation('test', cm)]).slice(1), table('test'));
+  const wide = Array.from({ length: 21 }, () => Array.from({ length: 21 }, () => 0));
+  assert.deepEqual(shown([evaluation('test', wide)]), []);
+  assert.equal(
+    shown([
+      evaluation(
+        'test',
+        wide.slice(1).map((row) => row.slice(1)),
+      ),
+    ]).length,
+    22,
+  );
 });

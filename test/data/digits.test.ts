@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { parseDigits } from '../../lib/data/digits.js';
 import { Digits, datasets } from '../../lib/data/index.js';
 
 const file = new URL('../../../data/digits.csv.gz', import.meta.url);
@@ -48,6 +49,27 @@ test('the ordered split takes the samples as they come', async () => {
     [...train.y, ...held!.y],
     all.map((row) => row[64]),
   );
+});
+
+test('a file that is not of digits is told', () => {
+  const row = `${'0,'.repeat(64)}5`;
+  const form = 'expected 64 pixels from 0 to 16 and a class below 10 in row 2';
+  for (const [text, message] of [
+    [row, 'f: expected 2 rows, got 1'],
+    [`${row}\n${row.replace('0', '17')}`, `f: ${form}, got "17"`],
+    [`${row}\n${row.replace('0', '')}`, `f: ${form}, got ""`],
+    [`${row}\n${row.replace('5', '10')}`, `f: ${form}, got "10"`],
+    [`${row}\n${row.replace('0,', '')}`, `f: ${form}, got 64 values`],
+    [`${row}\n${'1'.repeat(1000)}`, 'f: expected handwritten digits, got gzip data of too many bytes'],
+  ] as const) {
+    assert.throws(() => parseDigits(gzipSync(text), 'f', 2), { name: 'DataError', message });
+  }
+  assert.throws(() => parseDigits(Buffer.from(row), 'f', 1), {
+    name: 'DataError',
+    message: /^f: expected handwritten digits, got damaged gzip data/,
+  });
+  const { x, y } = parseDigits(gzipSync(`${row.replace('0', '4')}\n${row}\n`), 'f', 2);
+  assert.deepEqual([x.length, x[0], x[1], [...y]], [128, 0.25, 0, [5, 5]]);
 });
 
 test('wrong options', () => {

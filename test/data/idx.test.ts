@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { DataError, FashionMNIST, MNIST, readIdx } from '../../lib/data/index.js';
+import { DataError, FashionMNIST, MNIST, parseIdx, readIdx } from '../../lib/data/index.js';
 
 let folder = '';
 before(async () => {
@@ -86,6 +86,38 @@ test('hostile files are errors that name the file', async () => {
   await assert.rejects(readIdx(folder), { message: /got something that is not a file/ });
 });
 
+test('a refused file is closed', { skip: process.platform !== 'linux' && 'needs /proc' }, async () => {
+  const files = [
+    await put('bomb-open.gz', gzipSync(idx(8, [9], Buffer.alloc(5_000_000)), { level: 0 })),
+    await put('damaged-open.gz', Buffer.alloc(5_000_000, 7)),
+    await put('long-open', idx(8, [9], Buffer.alloc(5_000_000))),
+  ];
+  const opened = async (): Promise<number> => (await readdir('/proc/self/fd')).length;
+  await assert.rejects(readIdx(files[0]!));
+  await new Promise(setImmediate);
+  const before = await opened();
+  for (let i = 0; i < 10; i++) for (const file of files) await assert.rejects(readIdx(file), DataError);
+  // The descriptors are closed on threads of Node's.
+  for (let i = 0; i < 100 && (await opened()) > before; i++) await new Promise((go) => setTimeout(go, 10));
+  assert.equal(await opened(), before);
+});
+
+test('bytes in memory are read as a file', async () => {
+  const bytes = idx(8, [2, 1], Buffer.from([3, 4]));
+  const { values, shape } = parseIdx(bytes);
+  assert.deepEqual([values, shape], [Uint8Array.of(3, 4), [2, 1]]);
+  assert.throws(() => parseIdx(bytes.subarray(1)), {
+    name: 'DataError',
+    message: /^bytes: expected an IDX file/,
+  });
+  assert.throws(() => parseIdx(bytes.subarray(0, 13), 'own'), {
+    message: 'own: expected 14 bytes for shape [2,1], got 13',
+  });
+  // The values of a file have memory of their own, not a part of Node's pool, which others write into.
+  const read = await readIdx(await put('own', bytes));
+  assert.equal(read.values.buffer.byteLength, bytes.length);
+});
+
 async function putFour(train: Buffer, trainLabels: Buffer, test: Buffer, testLabels: Buffer): Promise<void> {
   await put('train-images-idx3-ubyte', train);
   await put('train-labels-idx1-ubyte.gz', gzipSync(trainLabels));
@@ -101,7 +133,9 @@ test('a folder in the form of MNIST', async () => {
   assert.equal(name, 'FashionMNIST');
   assert.deepEqual(train.shape, [2, 3, 1]);
   assert.deepEqual(train.y, Int32Array.of(9, 0));
-  assert.deepEqual(train.x.slice(0, 6), Float32Array.of(0, 0.2, 0.4, 0.6, 0.8, 1));
+  assert.ok(train.x instanceof Uint8Array);
+  assert.deepEqual([...train.x.subarray(0, 6)], [0, 51, 102, 153, 204, 255]);
+  assert.equal(train.scale, 255);
   assert.deepEqual([train.length, held?.length, train.classes], [2, 1, 10]);
 });
 

@@ -169,6 +169,7 @@ schedule('SequentialLR', dict(schedulers=[part('ChainedScheduler', schedulers=[c
 schedule('ChainedScheduler', dict(schedulers=[sequence, exp]), lrs=two)
 schedule('ChainedScheduler', dict(schedulers=[part('LinearLR', start_factor=0.25, total_iters=3), part('CosineAnnealingLR', T_max=5), step]))
 schedule('ChainedScheduler', dict(schedulers=[exp, part('CyclicLR', base_lr=0.01, max_lr=0.5, step_size_up=2)]))
+schedule('SequentialLR', dict(schedulers=[part('CyclicLR', base_lr=0.01, max_lr=0.5, step_size_up=2), step], milestones=[3]), lrs=two)
 
 clips = []
 

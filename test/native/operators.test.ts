@@ -5,18 +5,24 @@ import { test } from 'node:test';
 import { packageRoot } from '../../lib/native/libtorch.js';
 import { addon } from '../../lib/tensor/operator.js';
 import {
+  type DType,
   DTypeError,
+  full,
+  getNumThreads,
   integrateFire,
   lif,
   manualSeed,
   noGrad,
   ones,
+  parametricLif,
   rand,
   randn,
   ShapeError,
+  setNumThreads,
   type Tensor,
   tensor,
   unsafeOperator,
+  where,
   zeros,
 } from '../tensor/helpers.js';
 
@@ -28,13 +34,12 @@ const flat = (x: Tensor | null): Float64Array => {
   return x.toTypedArray() as Float64Array;
 };
 
-/** Smooth networks agree with central differences to about 1e-9 in float64. */
-function gradcheck(loss: (x: Tensor, v: Tensor) => Tensor, x: Tensor, v: Tensor): number {
-  x.grad = null;
-  v.grad = null;
-  loss(x, v).backward();
+/** The worst difference to central differences; smooth networks come to about 1e-9 in float64. */
+function gradcheck(loss: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): number {
+  for (const input of inputs) input.grad = null;
+  loss(...inputs).backward();
   let worst = 0;
-  for (const input of [x, v]) {
+  for (const input of inputs) {
     const values = flat(input);
     const gradient = flat(input.grad);
     values.forEach((value, i) => {
@@ -42,22 +47,49 @@ function gradcheck(loss: (x: Tensor, v: Tensor) => Tensor, x: Tensor, v: Tensor)
         const copy = values.slice();
         copy[i] = moved;
         const changed = tensor(copy, { shape: input.shape });
-        return noGrad(() => loss(input === x ? changed : x, input === v ? changed : v).item() as number);
+        return noGrad(() => loss(...inputs.map((one) => (one === input ? changed : one))).item() as number);
       };
       const numeric = (at(value + 1e-6) - at(value - 1e-6)) / 2e-6;
-      worst = Math.max(worst, Math.abs(numeric - (gradient[i] as number)));
+      const exact = gradient[i] as number;
+      worst = Math.max(worst, Math.abs(numeric - exact) / Math.max(1, Math.abs(exact)));
     });
+    assert.ok(gradient.some((one) => one !== 0));
   }
   return worst;
 }
 
-for (const surrogate of ['Sigmoid', 'ATan', 'PiecewiseQuadratic']) {
+// S2NN's primitive is off by its shift of 1e-5; without slopes that fade, DeterministicPass has large values, which the
+// differences lose digits of.
+const smoothSurrogates = [
+  'Sigmoid',
+  'ATan',
+  'PiecewiseQuadratic',
+  'PiecewiseExp',
+  'SoftSign',
+  'Erf',
+  'NonzeroSignLogAbs',
+  'PiecewiseLeakyReLU',
+  'SquarewaveFourierSeries',
+  'S2NN',
+  'QPseudoSpike',
+  'LeakyKReLU',
+  'LogTailedReLU',
+  'Rect',
+  'DeterministicPass',
+];
+for (const surrogate of smoothSurrogates) {
   for (const vReset of [0.1, null]) {
-    test(`gradcheck in the smooth mode: ${surrogate}, reset ${vReset}`, () => {
+    test(`gradcheck in the smooth mode, parameters included: ${surrogate}, reset ${vReset}`, () => {
       manualSeed(3);
-      const x = rand([4, 5], { dtype: 'float64', requiresGrad: true });
-      const v = rand([5], { dtype: 'float64', requiresGrad: true });
-      const weights = randn([4, 5], { dtype: 'float64' });
+      const float64 = { dtype: 'float64', requiresGrad: true } as const;
+      const [x, v] = [rand([4, 2, 5], { dtype: 'float64' }).mul(2.5).detach(), rand([2, 5], float64)];
+      x.requiresGrad = true;
+      const weights = randn([4, 2, 5], { dtype: 'float64' });
+      const tau = rand([5], { dtype: 'float64' }).add(1.5).detach();
+      const w = randn([2, 1], float64);
+      const threshold = rand([], { dtype: 'float64' }).add(0.5).detach();
+      tau.requiresGrad = true;
+      threshold.requiresGrad = true;
       const options = { surrogate, vReset, spiking: false, storeVSeq: true };
       const loss = (s: readonly (Tensor | null)[]): Tensor =>
         (s[0] as Tensor)
@@ -65,12 +97,126 @@ for (const surrogate of ['Sigmoid', 'ATan', 'PiecewiseQuadratic']) {
           .sum()
           .add((s[1] as Tensor).sum())
           .add((s[2] as Tensor).square().sum());
-      assert.ok(gradcheck((a, b) => loss(lif(a, b, { tau: 1.6, ...options })), x, v) < 1e-7);
-      assert.ok(gradcheck((a, b) => loss(lif(a, b, { decayInput: false, ...options })), x, v) < 1e-7);
-      assert.ok(gradcheck((a, b) => loss(integrateFire(a, b, options)), x, v) < 1e-7);
+      const limit = surrogate === 'S2NN' ? 1e-3 : surrogate === 'DeterministicPass' ? 1e-5 : 1e-7;
+      for (const decayInput of [true, false]) {
+        const own = { ...options, decayInput };
+        const checks = [
+          gradcheck((a, b) => loss(lif(a as Tensor, b as Tensor, { tau: 1.6, ...own })), [x, v]),
+          gradcheck(
+            (a, b, tauTensor, vThresholdTensor) =>
+              loss(
+                lif(a as Tensor, b as Tensor, {
+                  ...own,
+                  tauTensor: tauTensor as Tensor,
+                  vThresholdTensor: vThresholdTensor as Tensor,
+                }),
+              ),
+            [x, v, tau, threshold],
+          ),
+          gradcheck(
+            (a, b, weight, vThresholdTensor) =>
+              loss(
+                parametricLif(a as Tensor, b as Tensor, {
+                  ...own,
+                  w: weight as Tensor,
+                  vThresholdTensor: vThresholdTensor as Tensor,
+                }),
+              ),
+            [x, v, w, threshold],
+          ),
+        ];
+        assert.ok(Math.max(...checks) < limit, `${checks}`);
+      }
+      assert.ok(gradcheck((a, b) => loss(integrateFire(a as Tensor, b as Tensor, options)), [x, v]) < limit);
     });
   }
 }
+
+test('every 16-bit number is read as libtorch reads it and written as libtorch rounds', () => {
+  for (const dtype of ['bfloat16', 'float16'] as const) {
+    const bits = Int16Array.from({ length: 65536 }, (_, i) => (i << 16) >> 16);
+    const x = tensor(bits, { shape: [1, 65536] }).view(dtype);
+    // Nothing fires and nothing leaks: the membrane is the input.
+    const membrane = integrateFire(x, zeros([65536]), { vThreshold: 3e38, vReset: null })[1];
+    const wanted = x.to('float32').reshape([65536]);
+    const same = (a: Tensor, b: Tensor): boolean =>
+      a.eq(b).logicalOr(a.isnan().logicalAnd(b.isnan())).all().item() as boolean;
+    // An infinity fires all the same.
+    const finite = wanted.abs().lt(3e38).logicalOr(wanted.isnan());
+    assert.ok(same(where(finite, membrane, 0), where(finite, wanted, 0)));
+    // The gradient of x is that of the membrane times 1/tau, rounded to the dtype.
+    const tau = 1.7;
+    const input = x.clone();
+    input.requiresGrad = true;
+    const v = lif(input, zeros([65536]), {
+      tau,
+      vThreshold: 3e38,
+      vReset: null,
+      detachReset: true,
+      surrogate: 'Rect',
+    })[1];
+    const arriving = wanted.nanToNum(1, 1, 1);
+    v.mul(arriving).sum().backward();
+    const rounded = arriving.mul(tensor([1]).div(tau)).to(dtype);
+    assert.ok(same((input.grad as Tensor).reshape([65536]), rounded), dtype);
+  }
+});
+
+test('parameters as tensors: what does not fit is typed and names itself', () => {
+  const [x, v] = [zeros([2, 3]), zeros([3])];
+  const failing: readonly [() => unknown, RegExp][] = [
+    [
+      () => lif(x, v, { tauTensor: ones([2]) }),
+      /lif: argument 'tau_tensor' must broadcast to the shape of one step, \[3\], got \[2\]/,
+    ],
+    [() => parametricLif(x, v, { w: ones([2, 3]) }), /'w' must broadcast/],
+    [
+      () => integrateFire(x, v, { vThresholdTensor: ones([3], { dtype: 'float64' }) }),
+      /'v_threshold_tensor' must be of dtype float32, got float64/,
+    ],
+    [
+      () => lif(x, v, { surrogate: 'SuperSpike', spiking: false }),
+      /'spiking' must be true: SuperSpike has no primitive/,
+    ],
+    [
+      () => lif(x, v, { surrogate: 'QPseudoSpike', surrogateParams: [1] }),
+      /QPseudoSpike\.alpha\) must be a finite number above 1, got 1/,
+    ],
+    [() => lif(x.to('float16'), v.to('float16')), /'v' must be of dtype float32, got float16/],
+  ];
+  for (const [call, message] of failing) assert.throws(call, message);
+});
+
+test('the gradient of a parameter has the same bits on every number of threads, and is the sum', () => {
+  manualSeed(8);
+  const x = randn([3, 4, 6, 50, 70]);
+  const start = zeros([4, 6, 50, 70]);
+  const threads = getNumThreads();
+  for (const shape of [[], [6, 1, 1], [50, 70], [4, 1, 50, 1], [4, 6, 50, 70]]) {
+    const run = (dtype: DType): Tensor => {
+      const threshold = full(shape, 0.9, { dtype, requiresGrad: true });
+      lif(x.to(dtype), start.to(dtype), { vThresholdTensor: threshold, ...atan })[0]
+        .sum()
+        .backward();
+      return threshold.grad as Tensor;
+    };
+    const found: string[] = [];
+    for (const count of [1, 2, 3]) {
+      setNumThreads(count);
+      found.push(`${run('float32').toTypedArray()}`);
+    }
+    setNumThreads(threads);
+    assert.equal(new Set(found).size, 1);
+    const all = full([4, 6, 50, 70], 0.9, { dtype: 'float64', requiresGrad: true });
+    lif(x.to('float64'), start.to('float64'), { vThresholdTensor: all, ...atan })[0]
+      .sum()
+      .backward();
+    const dims = [0, 1, 2, 3].filter((dim) => shape[dim - 4 + shape.length] !== [4, 6, 50, 70][dim]);
+    const grad = all.grad as Tensor;
+    const reduced = dims.length === 0 ? grad : grad.sum(dims).reshape(shape);
+    assert.ok((run('float64').sub(reduced).abs().max().item() as number) < 1e-9);
+  }
+});
 
 test('a graph that is kept gives the same gradients again; two losses over one graph add up', () => {
   manualSeed(1);
@@ -204,6 +350,15 @@ const probe = `
           s.mul(t.randn(size, { dtype })).sum().add(last.sum()).backward();
           for (const y of [s, last, x.grad, v.grad]) hash.update(new Uint8Array(y.toTypedArray().buffer));
         }
+  for (const dtype of ['float32', 'float64', 'bfloat16', 'float16']) {
+    const [x, v] = [t.randn([37, 2003]).to(dtype), t.randn([2003], { dtype: dtype === 'float64' ? dtype : 'float32' })];
+    const [tau, threshold] = [t.rand([2003], { dtype: v.dtype }).add(1.2), t.rand([], { dtype: v.dtype })].map((y) => y.detach());
+    for (const y of [x, v, tau, threshold]) y.requiresGrad = true;
+    const [s, last] = t.lif(x, v, { surrogate: 'SoftSign', tauTensor: tau, vThresholdTensor: threshold });
+    s.mul(t.randn([37, 2003]).to(dtype)).sum().add(last.sum()).backward();
+    for (const y of [s, last, x.grad, v.grad, tau.grad, threshold.grad])
+      hash.update(new Uint8Array(y.to('float64').toTypedArray().buffer));
+  }
   console.log(t.unsafeOperator('spikenode::_isa')(), hash.digest('hex'));`;
 
 test('the same bits on every instruction set and thread count', () => {
@@ -229,7 +384,7 @@ test('no inline function is shared between the instruction sets', () => {
   const folder = join(packageRoot(), 'build', 'CMakeFiles');
   const weak = new Map<string, Set<string>>();
   for (const isa of ['baseline', 'avx2', 'avx512']) {
-    for (const file of ['integrate_fire', 'lif']) {
+    for (const file of ['integrate_fire', 'lif', 'surrogates']) {
       const object = join(folder, `kernels_${isa}.dir`, 'native', 'cpu', `${file}.cc.o`);
       const run = spawnSync('nm', ['--defined-only', object], { encoding: 'utf8' });
       assert.equal(run.status, 0, run.stderr);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BaseNode } from '../../lib/neuron/index.js';
+import { BaseNode, ParametricLIFNode } from '../../lib/neuron/index.js';
 import { SNN } from '../../lib/snn.js';
 import { type Device, type DType, noGrad, stack, type Tensor, tensor } from '../../lib/tensor/index.js';
 import { golden } from '../nn/helpers.js';
@@ -20,9 +20,11 @@ interface Case {
   readonly state: { readonly v: readonly number[] };
   readonly gx: Matrix;
   readonly ginit: { readonly v: readonly number[] };
+  readonly params: { readonly w?: number };
+  readonly gparams: { readonly w?: number };
 }
 
-const { cases } = golden<{ readonly cases: readonly Case[] }>('neurons-if-lif.json');
+const { cases } = golden<{ readonly cases: readonly Case[] }>('neurons.json');
 
 // As a user gets a neuron: through a configuration in the established names.
 function configured(entry: Case, stepMode: 's' | 'm'): BaseNode {
@@ -44,12 +46,16 @@ interface Outcome {
   readonly v: Tensor;
   readonly gx: Tensor;
   readonly gv: Tensor;
+  readonly gw: Tensor | null;
 }
 
 function run(entry: Case, stepMode: 's' | 'm', dtype: DType, device: Device): Outcome {
   const make = (values: readonly number[] | Matrix): Tensor =>
     tensor(values as readonly number[], { dtype: 'float64' }).to({ dtype, device });
   const node = configured(entry, stepMode);
+  node.to({ dtype, device });
+  // The table's w has more digits than a float32.
+  if (node instanceof ParametricLIFNode) noGrad(() => node.w.fill_(entry.params.w as number));
   const [x, v0] = [make(entry.x), make(entry.init.v)];
   x.requiresGrad = true;
   v0.requiresGrad = true;
@@ -61,7 +67,13 @@ function run(entry: Case, stepMode: 's' | 'm', dtype: DType, device: Device): Ou
     .sum()
     .add(v.mul(make(entry.gstate.v)).sum())
     .backward();
-  return { out, v, gx: x.grad as Tensor, gv: v0.grad as Tensor };
+  return {
+    out,
+    v,
+    gx: x.grad as Tensor,
+    gv: v0.grad as Tensor,
+    gw: node instanceof ParametricLIFNode ? node.w.grad : null,
+  };
 }
 
 function differences(outcome: Outcome, entry: Case): Readonly<Record<string, number>> {
@@ -71,13 +83,15 @@ function differences(outcome: Outcome, entry: Case): Readonly<Record<string, num
     v: largestDifference(flat(outcome.v), entry.state.v),
     gx: largestDifference(flat(outcome.gx), entry.gx.flat()),
     gv: largestDifference(flat(outcome.gv), entry.ginit.v),
+    ...(outcome.gw === null ? {} : { gw: largestDifference(flat(outcome.gw), [entry.gparams.w as number]) }),
   };
 }
 
 /** Registers the tests of the golden cases on a device. @param skip why they cannot run, or false */
 export function goldenTests(device: Device, skip: string | false): void {
-  test('the golden table has every case of IF and LIF with a surrogate of the kernels', { skip }, () => {
-    assert.equal(cases.length, 39);
+  test('the golden table has every case of IF, LIF and PLIF', { skip }, () => {
+    assert.equal(cases.length, 77);
+    assert.equal(cases.filter(({ gparams }) => gparams.w !== undefined).length, 24);
   });
 
   for (const [index, entry] of cases.entries()) {

@@ -5,9 +5,11 @@ import {
   add,
   DisposedError,
   emptyCache,
+  type KeepOwner,
   keep,
   memory,
   ones,
+  resetPeakMemory,
   Scope,
   type Tensor,
   tidy,
@@ -88,6 +90,136 @@ test('emptyCache gives cached bytes back', () => {
   emptyCache();
   // Small blocks stay while neighbours in their slab live.
   assert.ok(memory().cachedBytes < 2 ** 20);
+});
+
+test('memory tells the owners of tensors, and counts shared memory once', async () => {
+  const bytes = 4096;
+  const make = (): Tensor => ones([1024]);
+  const before = memory().owners;
+  const change = (owner: keyof typeof before): [number | undefined, number] => {
+    const [now, then] = [memory().owners[owner], before[owner]];
+    const tensors = 'tensors' in now && 'tensors' in then ? now.tensors - then.tensors : undefined;
+    return [tensors, now.bytes - then.bytes];
+  };
+  const owners: KeepOwner[] = ['parameters', 'buffers', 'states', 'optimizer', 'data', 'kept'];
+  const scope = new Scope();
+  const [first, ...rest] = scope.run(() => owners.map((owner) => keep(make(), owner)));
+  for (const owner of owners) assert.deepEqual(change(owner), [1, bytes], owner);
+  assert.deepEqual(change('scopes'), [0, 0]);
+
+  const inScope = scope.run(() => ({ own: make(), shared: first!.detach(), half: first!.narrow(0, 0, 512) }));
+  assert.deepEqual(change('scopes'), [3, bytes]);
+  assert.deepEqual(change('parameters'), [1, bytes]);
+  const outside = make();
+  assert.deepEqual(change('undisposed'), [1, bytes]);
+  keep(outside);
+  assert.deepEqual(
+    [change('undisposed'), change('kept')],
+    [
+      [0, 0],
+      [2, 2 * bytes],
+    ],
+  );
+  keep(outside, 'buffers');
+  assert.deepEqual(
+    [change('buffers'), change('kept')],
+    [
+      [2, 2 * bytes],
+      [1, bytes],
+    ],
+  );
+  // What it was kept for stays.
+  keep(outside);
+  assert.deepEqual(change('buffers'), [2, 2 * bytes]);
+
+  first!.requiresGrad = true;
+  const total = scope.run(() => tidy(() => first!.mul(inScope.own).exp().sum()));
+  // Only the graph has the result of exp; the product is nowhere, its second factor in the scope.
+  assert.deepEqual(change('graphs'), [undefined, bytes]);
+  assert.deepEqual(change('scopes'), [4, bytes + 64]);
+  await total.backwardAsync();
+  assert.deepEqual(
+    [change('graphs'), change('gradients')],
+    [
+      [undefined, 0],
+      [1, bytes],
+    ],
+  );
+  first!.grad = null;
+  assert.deepEqual(change('gradients'), [0, 0]);
+  scope.dispose();
+  for (const own of [first!, ...rest, outside]) own.dispose();
+  for (const owner of [...owners, 'scopes', 'undisposed', 'graphs'] as const)
+    assert.equal(change(owner)[1], 0);
+});
+
+test('bytes of all owners are the bytes in memory', () => {
+  const a = keep(ones([100, 100], { requiresGrad: true }));
+  tidy(() => {
+    a.mul(2).exp().sum().backward();
+    const { owners, bytes } = memory();
+    const sum = Object.values(owners).reduce((all, own) => all + own.bytes, 0);
+    assert.equal(sum, bytes);
+  });
+  a.dispose();
+});
+
+test('allocations are counted, views are none', () => {
+  const x = keep(ones([64, 64]));
+  const count = (fn: () => void): [number, number] => {
+    const before = memory();
+    tidy(fn);
+    const after = memory();
+    return [after.allocations - before.allocations, after.allocatedBytes - before.allocatedBytes];
+  };
+  assert.deepEqual(
+    count(() => void x.add(x)),
+    [1, 16384],
+  );
+  assert.deepEqual(
+    count(() => void x.t().narrow(0, 3, 5).unsqueeze(0).detach()),
+    [0, 0],
+  );
+  assert.deepEqual(
+    count(() => void x.clone()),
+    [1, 16384],
+  );
+  assert.deepEqual(
+    count(() => void x.contiguous()),
+    [0, 0],
+  );
+  // Rounded up: 65 floats are 260 bytes.
+  assert.deepEqual(
+    count(() => void zeros([65])),
+    [1, 320],
+  );
+  x.dispose();
+});
+
+test('the peak is the largest sum of live bytes, and begins anew', () => {
+  resetPeakMemory();
+  const start = memory();
+  assert.equal(start.peakBytes, start.bytes);
+  const mebibytes = (n: number): Tensor => zeros([n << 18]);
+  tidy(() => {
+    mebibytes(4).dispose();
+    mebibytes(4).dispose();
+    mebibytes(2);
+    mebibytes(3);
+  });
+  assert.equal(memory().peakBytes - start.bytes, 5 << 20);
+  resetPeakMemory();
+  assert.equal(memory().peakBytes, memory().bytes);
+});
+
+test('without the allocator of our own there are no figures', () => {
+  const { stdout } = inProcess(
+    `const x = t.ones([1000]); const { bytes, peakBytes, allocations, owners } = t.memory();
+     t.resetPeakMemory();
+     console.log(bytes, peakBytes, allocations, owners.graphs.bytes, owners.undisposed.bytes);`,
+    { SPIKENODE_ALLOCATOR: 'system' },
+  );
+  assert.equal(stdout, '0 0 0 0 4000\n');
 });
 
 const library = new URL('../../lib/tensor/index.js', import.meta.url).href;

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { ConfigError, ShapeError } from '../../lib/errors.js';
 import { SNN } from '../../lib/snn.js';
 import { memory, noGrad, type Tensor, tensor, tidy } from '../../lib/tensor/index.js';
-import { evaluate, predict, SpikingJelly } from '../../lib/training/index.js';
+import { Meter } from '../../lib/training/evaluate.js';
+import { evaluate, fit, predict, SpikingJelly } from '../../lib/training/index.js';
 import { network, samples } from './helpers.js';
 
 test('predict gives the outputs of every sample, whatever the batch', async () => {
@@ -50,22 +51,113 @@ test('evaluate measures what predict says', async () => {
   const loss = rows.map((row, i) => Math.log(row.reduce((s, v) => s + Math.exp(v), 0)) - row[data.y[i]!]!);
   const mean = loss.reduce((sum, value) => sum + value, 0) / 70;
   const result = await evaluate(model, data);
-  assert.deepEqual(Object.keys(result), ['loss', 'prec', 'rec', 'f1', 'acc', 'avgclsacc']);
+  const names = ['loss', 'prec', 'rec', 'f1', 'acc', 'avgclsacc', 'cm', 'ncm', 'avg_class_accuracy'];
+  assert.deepEqual(Object.keys(result), names);
   assert.equal(result['acc'], hits / 70);
   assert.ok(Math.abs(result['loss']! - mean) < 1e-6);
-  const named = await evaluate(model, data, { prefix: 'test_', framework: { params: { metrics: ['acc'] } } });
+  const named = await evaluate(model, data, {
+    prefix: 'test_',
+    framework: { params: { metrics: ['acc'], enable_confusion_matrix: false } },
+  });
   assert.deepEqual(named, { test_loss: result['loss'], test_acc: result['acc'] });
   const squared = await evaluate(model, data, { framework: { params: { loss: 'mse', metrics: [] } } });
   const expected = rows.flatMap((row, i) => row.map((value, c) => (value - Number(c === data.y[i])) ** 2));
   assert.ok(Math.abs(squared['loss']! - expected.reduce((sum, value) => sum + value, 0) / 210) < 1e-6);
 });
 
+test('evaluate has the confusion matrix and metrics of the outputs as numbers', async () => {
+  const model = network();
+  const data = samples(40);
+  const outputs = await predict(model, data.x, data.shape);
+  const targets = [...data.y].flatMap((label) => [0, 1, 2].map((c) => Number(c === label)));
+  const cm = [0, 1, 2].map(() => [0, 0, 0]);
+  for (let i = 0; i < 40; i++) {
+    const row = [...outputs.subarray(3 * i, 3 * i + 3)];
+    cm[data.y[i]!]![row.indexOf(Math.max(...row))]! += 1;
+  }
+  const metrics = ['acc', 'mse', 'mae', 'mape', 'corr', 'slope'];
+  const params = { metrics, loss: 'mse' };
+  const result = await evaluate(model, data, { batchSize: 7, prefix: 'val_', framework: { params } });
+  assert.deepEqual(Object.keys(result), [
+    ...['val_loss', 'val_acc', 'val_mse', 'val_mae', 'val_mape', 'val_corr_0', 'val_corr_1', 'val_corr_2'],
+    ...['val_slope', 'cm', 'ncm', 'avg_class_accuracy'],
+  ]);
+  assert.deepEqual(result.cm, cm);
+  const shares = cm.map((row) => row.map((count) => count / row.reduce((sum, own) => sum + own, 0)));
+  assert.deepEqual(result.ncm, shares);
+  const diagonal = shares.map((row, i) => row[i]!);
+  assert.equal(result['avg_class_accuracy'], diagonal.reduce((sum, own) => sum + own, 0) / 3);
+  const errors = targets.map((target, i) => outputs[i]! - target);
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, own) => sum + own, 0) / values.length;
+  assert.ok(Math.abs(result['val_mse']! - mean(errors.map((error) => error ** 2))) < 1e-12);
+  assert.ok(Math.abs(result['val_mse']! - result['val_loss']!) < 1e-6);
+  assert.ok(Math.abs(result['val_mae']! - mean(errors.map(Math.abs))) < 1e-12);
+  const [x, y] = [0, 1].map((which) =>
+    Array.from({ length: 40 }, (_, i) => (which ? targets : outputs)[3 * i + 1]!),
+  );
+  const [mx, my] = [mean(x!), mean(y!)];
+  const of = (a: readonly number[], ma: number, b: readonly number[], mb: number): number =>
+    mean(a.map((value, i) => (value - ma) * (b[i]! - mb)));
+  const corr = of(x!, mx, y!, my) / Math.sqrt(of(x!, mx, x!, mx) * of(y!, my, y!, my));
+  assert.ok(Math.abs(result['val_corr_1']! - corr) < 1e-12);
+  // A step of another size changes the rounding of the network's own sums at most.
+  const whole = await evaluate(model, data, { batchSize: 40, prefix: 'val_', framework: { params } });
+  assert.deepEqual(whole.cm, cm);
+  for (const name of ['val_mse', 'val_mae', 'val_corr_2', 'val_slope']) {
+    assert.ok(Math.abs(whole[name]! - result[name]!) < 1e-6, name);
+  }
+});
+
+test('a correlation for each output cannot decide which epoch is the best', async () => {
+  const checkpoint_metric = { name: 'train_corr', mode: 'max' };
+  const params = { metrics: ['corr', 'mse'], use_best_epoch: true, checkpoint_metric };
+  await assert.rejects(fit(network(), samples(8), { epochs: 1, framework: { params } }), {
+    name: 'ConfigError',
+    message: /expected one of train_mse, train_loss, got "train_corr"/,
+  });
+});
+
+test('a meter goes on from a state that was JSON, NaN too', async () => {
+  const framework = new SpikingJelly({ metrics: ['acc', 'mse', 'corr'] });
+  const batch = { size: 2, x: new Float32Array(), shape: [2, 1], y: Int32Array.of(0, 1) };
+  for (const loss of [0.5, Number.NaN]) {
+    const judgement = {
+      loss: tensor(loss),
+      outputs: tensor([
+        [0.25, 1],
+        [2, 3],
+      ]),
+      predicted: tensor([1n, 1n]),
+    };
+    const [whole, first, second] = [0, 1, 2].map(() => new Meter(framework, 2)) as [Meter, Meter, Meter];
+    await whole.add(batch, judgement);
+    await whole.add(batch, { ...judgement, loss: tensor(0.1) });
+    await first.add(batch, judgement);
+    second.loadStateDict(JSON.parse(JSON.stringify(first.stateDict())));
+    await second.add(batch, { ...judgement, loss: tensor(0.1) });
+    assert.deepEqual(second.report('a_'), whole.report('a_'));
+    assert.equal(Number.isNaN(whole.report('')['loss']), Number.isNaN(loss));
+  }
+  const state = new Meter(framework, 2).stateDict();
+  assert.throws(() => new Meter(framework, 3).loadStateDict(state), ShapeError);
+  assert.throws(() => new Meter(new SpikingJelly(), 2).loadStateDict(state), /of the same metrics/);
+});
+
 test('evaluation records no gradients and leaves no tensors', async () => {
   const model = network();
   const data = samples(64);
-  await evaluate(model, data, { batchSize: 8 });
+  const options = { batchSize: 8, framework: { params: { metrics: ['acc', 'corr'] } } };
+  const all = async (): Promise<void> => {
+    for (const optimizer of [undefined, { kind: 'SGD', params: { lr: 0 } }]) {
+      const { epochs } = await fit(model, data, { epochs: 1, ...options, optimizer });
+      assert.ok(Math.abs(epochs[0]!['train_corr_2']!) <= 1);
+    }
+    for (let i = 0; i < 3; i++) await evaluate(model, data, options);
+  };
+  await all();
   const before = memory().tensors;
-  for (let i = 0; i < 3; i++) await evaluate(model, data, { batchSize: 8 });
+  await all();
   assert.equal(memory().tensors, before);
   assert.ok([...model.parameters()].every((parameter) => parameter.grad === null));
 });

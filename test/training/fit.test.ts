@@ -203,8 +203,9 @@ test('validation is what evaluate gives after the epoch', async () => {
   const validation = samples(33, 2);
   const seen: EpochMetrics[] = [];
   const onEpoch = async (metrics: EpochMetrics): Promise<void> => {
-    const own = await evaluate(model, validation, { prefix: 'val_' });
+    const { cm, ncm, avg_class_accuracy, ...own } = await evaluate(model, validation, { prefix: 'val_' });
     for (const [name, value] of Object.entries(own)) assert.equal(metrics[name], value, name);
+    assert.ok(!('cm' in metrics) && !('ncm' in metrics) && !('avg_class_accuracy' in metrics));
     seen.push(metrics);
   };
   const { epochs } = await fit(model, samples(64), { epochs: 2, optimizer: adam, validation, onEpoch });
@@ -286,6 +287,18 @@ test('accumulated batches have the gradient of one large batch, in the last step
   });
   await fit(whole, samples(20), { epochs: 2, seed: 1, batchSize: 20, optimizer: sgd });
   assert.ok(largestDifference(weightsOf(uneven), weightsOf(whole)) < 1e-9);
+});
+
+test('accumulated batches are one large batch for a weighted and for a summed loss too', async () => {
+  const sgd = { kind: 'SGD', params: { lr: 0.05 } };
+  for (const params of [{ weight: [1, 5, 0.5] }, { reduction: 'sum' }]) {
+    const framework = { params: { loss: { kind: 'crossentropy', params } } };
+    const [parts, whole] = [network().to('float64'), network().to('float64')];
+    const own = { epochs: 2, seed: 1, optimizer: sgd, framework };
+    await fit(parts, samples(33), { ...own, batchSize: 5, accumulateGradBatches: 4 });
+    await fit(whole, samples(33), { ...own, batchSize: 20 });
+    assert.ok(largestDifference(weightsOf(parts), weightsOf(whole)) < 1e-9, JSON.stringify(params));
+  }
 });
 
 test('gradients are clipped by their norm or each by itself, before the step', async () => {

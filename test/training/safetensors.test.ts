@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Linear } from '../../lib/nn/index.js';
 import { memory, ones, type Tensor, tensor, zeros } from '../../lib/tensor/index.js';
-import { loadSafetensors, SafetensorsError, saveSafetensors } from '../../lib/training/index.js';
+import {
+  loadSafetensors,
+  parseSafetensors,
+  SafetensorsError,
+  saveSafetensors,
+  serializeSafetensors,
+} from '../../lib/training/index.js';
 import { randomNumbers } from '../tensor/helpers.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'spikenode-safetensors-'));
@@ -140,6 +146,21 @@ const hostile: readonly [name: string, fault: string, file: () => string][] = [
   ['an end before the begin', 'wrong-size', () => changed('data_offsets', [4, 0])],
   ['sizes that overflow', 'wrong-size', () => changed('shape', [2 ** 32, 2 ** 32])],
   ['sizes that overflow before a zero', 'wrong-size', () => changed('shape', [2 ** 52, 2 ** 52, 0])],
+  [
+    'sizes that overflow behind a zero',
+    'wrong-size',
+    () => written('{"a":{"dtype":"F32","shape":[0,4503599627370496,4503599627370496],"data_offsets":[0,0]}}'),
+  ],
+  ['65 dimensions', 'bad-entry', () => changed('shape', Array(65).fill(1))],
+  ['a size with a leading zero', 'bad-entry', () => written(`{"a":${entry.replace('[1]', '[01]')}}`, four)],
+  ['a size with a sign', 'bad-entry', () => written(`{"a":${entry.replace('[1]', '[-0]')}}`, four)],
+  ['a size that is a float', 'bad-entry', () => written(`{"a":${entry.replace('[1]', '[1.0]')}}`, four)],
+  ['a million brackets', 'bad-entry', () => written(`{"a":${'['.repeat(1e6)}${']'.repeat(1e6)}}`, four)],
+  ['an unfinished text', 'header-not-json', () => written('{"a')],
+  ['an unfinished escape', 'header-not-json', () => written('{"a\\')],
+  ['a text with a line break', 'header-not-json', () => written('{"\n":1}')],
+  ['more after the header', 'header-not-json', () => written('{} {}')],
+  ['zero bytes after the header', 'header-not-json', () => written('{}\0\0')],
   ['a gap before the first tensor', 'bad-offsets', () => changed('data_offsets', [4, 8], 8)],
   ['bytes after the last tensor', 'bad-offsets', () => written(`{"a":${entry}}`, new Uint8Array(5))],
   ['two tensors on the same bytes', 'bad-offsets', () => written(`{"a":${entry},"b":${entry}}`, four)],
@@ -158,15 +179,44 @@ function changed(key: string, value: unknown, bytes: number = 4): string {
 for (const [name, fault, file] of hostile) {
   test(`hostile: ${name}`, async () => {
     const before = memory().tensors;
-    await assert.rejects(loadSafetensors(file()), (error: unknown) => {
+    const path = file();
+    let message = '';
+    await assert.rejects(loadSafetensors(path), (error: unknown) => {
       assert.ok(error instanceof SafetensorsError, String(error));
       assert.equal(error.fault, fault, error.message);
       assert.equal(error.code, 'ERR_SPIKENODE_SAFETENSORS');
+      ({ message } = error);
       return true;
     });
+    // Text of the file is shown in part only, and without what would steer a terminal.
+    assert.ok(message.startsWith(`${path}: `) && message.length < path.length + 400 && !/\n/.test(message));
+    assert.throws(() => parseSafetensors(readFileSync(path), path), { name: 'SafetensorsError', message });
     assert.equal(memory().tensors, before);
   });
 }
+
+test('bytes in memory are those of a file', async () => {
+  const file = join(folder, 'memory');
+  const state = { a: tensor([[1, 2]]).to('bfloat16'), b: tensor([true, false]), c: tensor(3n) };
+  await saveSafetensors(file, state, { epoch: '3' });
+  const bytes = serializeSafetensors(state, { epoch: '3' });
+  assert.deepEqual(bytes, Uint8Array.from(readFileSync(file)));
+  const loaded = parseSafetensors(bytes);
+  bytes.fill(0);
+  assert.deepEqual(
+    Object.entries(loaded).map(([name, own]) => [name, own.dtype, own.tolist()]),
+    [
+      ['c', 'int64', 3],
+      ['a', 'bfloat16', [[1, 2]]],
+      ['b', 'bool', [true, false]],
+    ],
+  );
+  assert.throws(() => parseSafetensors('x' as never), { name: 'TypeError', code: 'ERR_SPIKENODE_TYPE' });
+  assert.throws(() => parseSafetensors(new Uint8Array(3)), { message: 'bytes: only 3 bytes' });
+  assert.throws(() => serializeSafetensors({ a: 1 } as never), {
+    message: "serializeSafetensors: argument 'a' must be a Tensor, got 1",
+  });
+});
 
 test('the file that the hostile ones are made from is good', async () => {
   assert.deepEqual((await loadSafetensors(changed('shape', [1])))['a']!.tolist(), [0]);

@@ -290,77 +290,6 @@ test('wrong parameters are ConfigErrors with their names', () => {
   );
 });
 
-test('configurations: parameters of parts, metrics and intervals are checked with their places', () => {
-  const resolve = (scheduler: object, kind = 'SGD'): unknown =>
-    resolveOptimizer({ kind, scheduler } as never, ['optimizer']);
-  const wrong = (scheduler: object, message: string, kind?: string): void =>
-    assert.throws(() => resolve(scheduler, kind), { name: 'ConfigError', message });
-  const exponential = { kind: 'ExponentialLR', params: { gamma: 0.5 } };
-  wrong(
-    {
-      kind: 'SequentialLR',
-      params: { milestones: [2], schedulers: [exponential, { kind: 'StepLR', params: {} }] },
-    },
-    'optimizer.scheduler.params.schedulers.1.params.step_size: expected an integer >= 1, got nothing',
-  );
-  wrong(
-    {
-      kind: 'SequentialLR',
-      params: { milestones: [2, 1], schedulers: [exponential, exponential, exponential] },
-    },
-    'optimizer.scheduler.params.milestones.1: expected an integer >= 2, the one before, got 1',
-  );
-  wrong(
-    { kind: 'ChainedScheduler', params: { schedulers: [{ kind: 'ReduceLROnPlateau' }] } },
-    'optimizer.scheduler.params.schedulers.0.kind: expected a scheduler that steps without a metric, got "ReduceLROnPlateau"',
-  );
-  wrong(
-    {
-      kind: 'ChainedScheduler',
-      params: { schedulers: [{ kind: 'CyclicLR', params: { base_lr: 0.1, max_lr: 1 } }] },
-    },
-    'optimizer.scheduler.params.schedulers.0.params.cycle_momentum: expected false with an optimizer that has neither momentum nor ' +
-      'betas, got true',
-    'Adagrad',
-  );
-  wrong(
-    { kind: 'OneCycleLR', params: { max_lr: [1, 2], total_steps: 3 } },
-    'optimizer.scheduler.params.max_lr: expected a number, or a list with one for the one parameter group, got a list of 2',
-  );
-  wrong(
-    { kind: 'OneCycleLR', params: { max_lr: 1 } },
-    'optimizer.scheduler.params.total_steps: expected an integer >= 1, unless there are epochs and steps_per_epoch, got nothing',
-  );
-  wrong(
-    { ...exponential, interval: 'batch' },
-    'optimizer.scheduler.interval: expected one of "epoch", "step", got "batch"',
-  );
-  wrong(
-    { kind: 'ReduceLROnPlateau', interval: 'step' },
-    'optimizer.scheduler.interval: expected "epoch" for ReduceLROnPlateau, whose metric is that of an epoch, got "step"',
-  );
-  assert.throws(
-    () => resolve({ kind: 'LambdaLR' }),
-    /optimizer\.scheduler\.kind: expected a scheduler kind: one of StepLR, /,
-  );
-});
-
-test('the interval says whether an epoch or a batch is a step', () => {
-  for (const interval of ['epoch', 'step'] as const) {
-    const config = {
-      kind: 'SGD',
-      params: { lr: 1 },
-      scheduler: { kind: 'ExponentialLR', params: { gamma: 0.5 }, interval },
-    };
-    const { scheduler } = resolveOptimizer(config, []).create([new Parameter(zeros([1]))]);
-    scheduler!.stepBatch();
-    scheduler!.stepBatch();
-    assert.deepEqual(scheduler!.lastLr, [interval === 'step' ? 0.25 : 1]);
-    scheduler!.stepEpoch({});
-    assert.deepEqual(scheduler!.lastLr, [interval === 'step' ? 0.25 : 0.5]);
-  }
-});
-
 test('ReduceLROnPlateau takes the metric that it monitors', () => {
   const reduced = (monitor: string | null, metrics: Record<string, number>): readonly number[] => {
     const scheduler = new ReduceLROnPlateau(rates(1), { patience: 0, factor: 0.5, monitor });
@@ -430,4 +359,16 @@ test('parts that are made already are used as they are', () => {
     return rate;
   });
   assert.deepEqual(found, [0.5, 0.5, 1, 0.5]);
+});
+
+test('SinDescent is defined where the rates at both ends are equal, or zero', () => {
+  for (const lr0 of [0, 0.3]) {
+    const scheduler = new SinDescent(rates(1), { epoch: 4, lr0, lrf: lr0, pme: 1 });
+    const found = [0, 1, 2, 3, 4].map((i) => {
+      if (i > 0) scheduler.step();
+      return scheduler.lastLr[0]!;
+    });
+    const wanted = [lr0, lr0 + 0.75, lr0, lr0 - 0.25, lr0];
+    for (const [i, rate] of found.entries()) assert.ok(near(rate, wanted[i]!), `${found}`);
+  }
 });

@@ -14,7 +14,10 @@ import { TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 export interface RpropOptions extends Omit<ImplementationOptions, 'fused'> {
   /** The size of the first step. Default 1e-2. */
   readonly lr?: number;
-  /** Factors of the step size, 0 < etas[0] < 1 < etas[1]: after a change of the gradient's sign, and without. Default [0.5, 1.2]. */
+  /**
+   * Factors of the step size after a change of the gradient's sign, > 0 and < 1, and without one, > 1.
+   * Default [0.5, 1.2].
+   */
   readonly etas?: readonly [number, number];
   /** The smallest and the largest step size. Default [1e-6, 50]. */
   readonly stepSizes?: readonly [number, number];

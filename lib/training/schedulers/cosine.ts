@@ -66,7 +66,7 @@ export class CosineAnnealingWarmRestarts extends Scheduler {
   constructor(optimizer: Scheduled, options: CosineAnnealingWarmRestartsOptions) {
     super(optimizer);
     this.options = resolveParameters(CosineAnnealingWarmRestarts.parameters, options);
-    this.start();
+    this.apply();
   }
 
   protected override next(_lr: number, baseLr: number): number {

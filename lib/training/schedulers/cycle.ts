@@ -78,7 +78,10 @@ export interface CyclicLROptions {
   readonly stepSizeUp?: number;
   /** Steps of the falling half, >= 0. Default (null): `stepSizeUp`. */
   readonly stepSizeDown?: number | null;
-  /** Whether the height of a cycle stays, halves with each cycle, or is multiplied by `gamma` in each step. Default 'triangular'. */
+  /**
+   * Whether the height of a cycle stays, halves with each cycle, or is multiplied by `gamma` in each step.
+   * Default 'triangular'.
+   */
   readonly mode?: 'triangular' | 'triangular2' | 'exp_range';
   /** Default 1. */
   readonly gamma?: number;
@@ -132,7 +135,7 @@ export class CyclicLR extends Scheduler {
     this.options = given;
     this.#base = base;
     this.#max = perGroup(given.maxLr, groups);
-    this.start();
+    this.apply();
     // PyTorch begins where an earlier scheduler did, if there is one.
     for (const group of groups) group.lr = group.initialLr ?? group.lr;
   }
@@ -257,7 +260,7 @@ export class OneCycleLR extends Scheduler {
     this.options = given;
     this.#totalSteps = given.totalSteps ?? given.epochs! * given.stepsPerEpoch!;
     this.#phases = groups.map((_, i) => this.#phasesOf(i));
-    this.start();
+    this.apply();
   }
 
   #phasesOf(index: number): readonly Phase[] {

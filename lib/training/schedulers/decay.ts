@@ -62,7 +62,7 @@ export class MultiStepLR extends Scheduler {
   constructor(optimizer: Scheduled, options: MultiStepLROptions) {
     super(optimizer);
     this.options = resolveParameters(MultiStepLR.parameters, options);
-    this.start();
+    this.apply();
   }
 
   protected override next(lr: number): number {
@@ -118,7 +118,7 @@ export class ConstantLR extends Scheduler {
   constructor(optimizer: Scheduled, options: ConstantLROptions = {}) {
     super(optimizer);
     this.options = resolveParameters(ConstantLR.parameters, options);
-    this.start();
+    this.apply();
   }
 
   protected override next(lr: number, baseLr: number): number {
@@ -158,7 +158,7 @@ export class LinearLR extends Scheduler {
   constructor(optimizer: Scheduled, options: LinearLROptions = {}) {
     super(optimizer);
     this.options = resolveParameters(LinearLR.parameters, options);
-    this.start();
+    this.apply();
   }
 
   protected override next(lr: number): number {
@@ -233,7 +233,7 @@ export class SinDescent extends Scheduler {
   constructor(optimizer: Scheduled, options: SinDescentOptions) {
     super(optimizer);
     this.options = resolveParameters(SinDescent.parameters, options);
-    this.start();
+    this.apply();
   }
 
   protected override next(): number {
@@ -270,7 +270,7 @@ export class LambdaLR extends Scheduler {
         String(lrLambda.length),
       );
     }
-    this.start();
+    this.apply();
   }
 
   protected override next(_lr: number, baseLr: number, index: number): number {

@@ -100,7 +100,7 @@ export class ReduceLROnPlateau extends Scheduler {
       this.#badEpochs = 0;
     }
     if (this.#badEpochs <= this.options.patience) return;
-    this.start();
+    this.apply();
     this.#cooldown = this.options.cooldown;
     this.#badEpochs = 0;
   }

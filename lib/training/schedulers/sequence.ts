@@ -82,12 +82,14 @@ abstract class Composed extends Scheduler {
   readonly schedulers: readonly Scheduler[];
 
   constructor(optimizer: Scheduled, given: readonly SchedulerPart[]) {
-    super(optimizer);
-    this.schedulers = given.map((part, i) => {
+    // Before the groups are looked at: the first part may set the rate that all start from.
+    const made = given.map((part, i) => {
       if (!(part instanceof Scheduler)) return new (schedulers.find(part.kind, []))(optimizer, part.params);
       if (part.optimizer === optimizer) return part;
       throw new ConfigError(['schedulers', i], 'a scheduler of the same optimizer', "another optimizer's");
     });
+    super(optimizer);
+    this.schedulers = made;
   }
 
   protected override next(lr: number): number {
