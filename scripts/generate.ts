@@ -41,6 +41,7 @@ const DISPATCH = [
   'handlesOf',
   'Operator',
   'optionalHandleOf',
+  'run',
   'wrap',
   'wrapList',
   'wrapOptional',

@@ -111,6 +111,7 @@ class CallWriter {
     const constant = operatorConstant(this.#overload);
     const args = this.#overload.schema.arguments.map(({ name }) => this.#value(name));
     while (args.at(-1) === 'undefined') args.pop();
+    if (this.#overload.isQueued) return `run(${[constant, ...args].join(', ')})`;
     return `${constant}.bound().call(${[`${constant}.id`, ...args].join(', ')})`;
   }
 

@@ -17,6 +17,8 @@ export interface Overrides {
   readonly words: Readonly<Record<string, Words & { reason: string }>>;
   /** Integers that libtorch computes with before it checks them: below 2^31, or for a Scalar safe integers. */
   readonly bounded: Readonly<Record<string, { arguments: readonly string[]; reason: string }>>;
+  /** Operators without results that may run on the native thread: see `queued` of lib/tensor/dispatch.ts. */
+  readonly queued: Readonly<Record<string, { reason: string }>>;
   /** Results that may be undefined tensors, by index. */
   readonly nullable: Readonly<Record<string, { results: readonly number[]; reason: string }>>;
   /** Names of results that the schema leaves without. */
@@ -50,6 +52,8 @@ export interface Overload {
   readonly hidden: ReadonlyMap<string, string>;
   /** Makes a tensor of a given dtype on a given device. */
   readonly isFactory: boolean;
+  /** Called through `run`, see `Overrides.queued`. */
+  readonly isQueued: boolean;
   readonly nullable: readonly number[];
   readonly resultNames: readonly string[];
 }
@@ -162,6 +166,7 @@ function toOverload(schema: OperatorSchema, overrides: OverrideLookup): Overload
     keywords: visible.filter(isKeyword),
     hidden,
     isFactory,
+    isQueued: overrides.find('queued', id) !== undefined,
     nullable: overrides.find('nullable', id)?.results ?? [],
     resultNames: overrides.find('results', id)?.names ?? schema.returns.map(({ name }) => name),
   };

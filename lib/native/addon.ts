@@ -5,6 +5,8 @@
 export interface Addon {
   /** Calls an operator with its arguments in schema order; see native/node/operators.cc. */
   call(id: number, ...args: unknown[]): unknown;
+  /** As `call`, on the native thread of this environment, in the order of the calls; a promise of the result. */
+  callAsync(id: number, ...args: unknown[]): Promise<unknown>;
   findOperator(name: string, overload: string): number;
   schemas(): OperatorSchema[];
 
@@ -46,6 +48,10 @@ export interface Addon {
   gradFnName(handle: number): string | null;
   gradMode(): boolean;
   setGradMode(enabled: boolean): void;
+  enterAutocast(device: string, enabled: boolean, dtype: string, cacheEnabled: boolean): void;
+  /** Ends the innermost region. */
+  exitAutocast(): void;
+  autocastEnabled(device: string): boolean;
 
   /** Samples of `source` `[S, *]` as a new float32 tensor, gathered on the loader's thread. */
   gather(source: number, samples: Int32Array | BigInt64Array, scale: number): Promise<number>;

@@ -19,6 +19,33 @@ export function generatorHandleOf(value: unknown, op: string, argument: string):
   return value === null || value === undefined ? value : generatorHandle(value, op, argument);
 }
 
+// Where run() puts its calls; set inside queued() only.
+let queue: Promise<unknown>[] | undefined;
+
+/** Calls an operator that gives no result: at once, or on the native thread inside `queued`. */
+export function run(operator: Operator, ...args: readonly unknown[]): void {
+  const native = operator.bound();
+  if (queue === undefined) native.call(operator.id, ...args);
+  else queue.push(native.callAsync(operator.id, ...args));
+}
+
+/**
+ * Calls fn, whose heavy operators (`queued` in scripts/operators.overrides.json) run one after another on the native
+ * thread; all others still run at once. The promise is settled when none is in flight, rejected with the first error.
+ */
+export async function queued(fn: () => void): Promise<void> {
+  const outer = queue;
+  const calls: Promise<unknown>[] = [];
+  queue = calls;
+  try {
+    fn();
+  } finally {
+    queue = outer;
+    await Promise.allSettled(calls);
+  }
+  await Promise.all(calls);
+}
+
 /** A result of the addon as a Tensor. */
 export function wrap(result: unknown): Tensor {
   return fromHandle(result as number);

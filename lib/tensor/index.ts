@@ -1,3 +1,4 @@
+export { type AutocastOptions, autocast, isAutocastEnabled } from './autocast.js';
 export * from './operators.generated.js';
 export type { KeepOwner, Owner } from './owner.js';
 export { Generator, getRngState, manualSeed, setRngState } from './random.js';

@@ -2,7 +2,7 @@
 // Private operators: they check little of what they are given and some crash on it. Only classes that make all the
 // arguments themselves call them, so lib/tensor/index.ts does not export them.
 
-import { checkOptions, handleOf, handlesOf, Operator, optionalHandleOf, wrapList } from './dispatch.js';
+import { checkOptions, handleOf, handlesOf, Operator, optionalHandleOf, run, wrapList } from './dispatch.js';
 import { type Tensor } from './tensor.js';
 import { type DType, type Scalar } from './types.js';
 
@@ -23,7 +23,7 @@ const options1: readonly string[] = ['weightDecay', 'momentum', 'lr', 'dampening
 
 /** `_amp_foreach_non_finite_check_and_unscale_(Tensor(a!)[] self, Tensor(a!) found_inf, Tensor inv_scale) -> ()` */
 export function _ampForeachNonFiniteCheckAndUnscale_(self: readonly Tensor[], foundInf: Tensor, invScale: Tensor): void {
-  op__amp_foreach_non_finite_check_and_unscale_.bound().call(op__amp_foreach_non_finite_check_and_unscale_.id, handlesOf(self, '_amp_foreach_non_finite_check_and_unscale_', 'self'), handleOf(foundInf, '_amp_foreach_non_finite_check_and_unscale_', 'found_inf'), handleOf(invScale, '_amp_foreach_non_finite_check_and_unscale_', 'inv_scale'));
+  run(op__amp_foreach_non_finite_check_and_unscale_, handlesOf(self, '_amp_foreach_non_finite_check_and_unscale_', 'self'), handleOf(foundInf, '_amp_foreach_non_finite_check_and_unscale_', 'found_inf'), handleOf(invScale, '_amp_foreach_non_finite_check_and_unscale_', 'inv_scale'));
 }
 
 /** `_amp_update_scale_(Tensor(a!) self, Tensor(a!) growth_tracker, Tensor found_inf, float scale_growth_factor, float scale_backoff_factor, int growth_interval) -> Tensor(a!)` */
@@ -70,7 +70,7 @@ export function _foreachZero_(self: readonly Tensor[]): void {
  */
 export function _fusedAdam_(self: readonly Tensor[], grads: readonly Tensor[], expAvgs: readonly Tensor[], expAvgSqs: readonly Tensor[], maxExpAvgSqs: readonly Tensor[], stateSteps: readonly Tensor[], options: { readonly lr: number; readonly beta1: number; readonly beta2: number; readonly weightDecay: number; readonly eps: number; readonly amsgrad: boolean; readonly maximize: boolean; readonly gradScale?: Tensor | null | undefined; readonly foundInf?: Tensor | null | undefined }): void {
   if (options !== undefined) checkOptions(options, options0, '_fused_adam_');
-  op__fused_adam_.bound().call(op__fused_adam_.id, handlesOf(self, '_fused_adam_', 'self'), handlesOf(grads, '_fused_adam_', 'grads'), handlesOf(expAvgs, '_fused_adam_', 'exp_avgs'), handlesOf(expAvgSqs, '_fused_adam_', 'exp_avg_sqs'), handlesOf(maxExpAvgSqs, '_fused_adam_', 'max_exp_avg_sqs'), handlesOf(stateSteps, '_fused_adam_', 'state_steps'), options?.lr, options?.beta1, options?.beta2, options?.weightDecay, options?.eps, options?.amsgrad, options?.maximize, optionalHandleOf(options?.gradScale, '_fused_adam_', 'grad_scale'), optionalHandleOf(options?.foundInf, '_fused_adam_', 'found_inf'));
+  run(op__fused_adam_, handlesOf(self, '_fused_adam_', 'self'), handlesOf(grads, '_fused_adam_', 'grads'), handlesOf(expAvgs, '_fused_adam_', 'exp_avgs'), handlesOf(expAvgSqs, '_fused_adam_', 'exp_avg_sqs'), handlesOf(maxExpAvgSqs, '_fused_adam_', 'max_exp_avg_sqs'), handlesOf(stateSteps, '_fused_adam_', 'state_steps'), options?.lr, options?.beta1, options?.beta2, options?.weightDecay, options?.eps, options?.amsgrad, options?.maximize, optionalHandleOf(options?.gradScale, '_fused_adam_', 'grad_scale'), optionalHandleOf(options?.foundInf, '_fused_adam_', 'found_inf'));
 }
 
 /**
@@ -79,7 +79,7 @@ export function _fusedAdam_(self: readonly Tensor[], grads: readonly Tensor[], e
  */
 export function _fusedAdamw_(self: readonly Tensor[], grads: readonly Tensor[], expAvgs: readonly Tensor[], expAvgSqs: readonly Tensor[], maxExpAvgSqs: readonly Tensor[], stateSteps: readonly Tensor[], options: { readonly lr: number; readonly beta1: number; readonly beta2: number; readonly weightDecay: number; readonly eps: number; readonly amsgrad: boolean; readonly maximize: boolean; readonly gradScale?: Tensor | null | undefined; readonly foundInf?: Tensor | null | undefined }): void {
   if (options !== undefined) checkOptions(options, options0, '_fused_adamw_');
-  op__fused_adamw_.bound().call(op__fused_adamw_.id, handlesOf(self, '_fused_adamw_', 'self'), handlesOf(grads, '_fused_adamw_', 'grads'), handlesOf(expAvgs, '_fused_adamw_', 'exp_avgs'), handlesOf(expAvgSqs, '_fused_adamw_', 'exp_avg_sqs'), handlesOf(maxExpAvgSqs, '_fused_adamw_', 'max_exp_avg_sqs'), handlesOf(stateSteps, '_fused_adamw_', 'state_steps'), options?.lr, options?.beta1, options?.beta2, options?.weightDecay, options?.eps, options?.amsgrad, options?.maximize, optionalHandleOf(options?.gradScale, '_fused_adamw_', 'grad_scale'), optionalHandleOf(options?.foundInf, '_fused_adamw_', 'found_inf'));
+  run(op__fused_adamw_, handlesOf(self, '_fused_adamw_', 'self'), handlesOf(grads, '_fused_adamw_', 'grads'), handlesOf(expAvgs, '_fused_adamw_', 'exp_avgs'), handlesOf(expAvgSqs, '_fused_adamw_', 'exp_avg_sqs'), handlesOf(maxExpAvgSqs, '_fused_adamw_', 'max_exp_avg_sqs'), handlesOf(stateSteps, '_fused_adamw_', 'state_steps'), options?.lr, options?.beta1, options?.beta2, options?.weightDecay, options?.eps, options?.amsgrad, options?.maximize, optionalHandleOf(options?.gradScale, '_fused_adamw_', 'grad_scale'), optionalHandleOf(options?.foundInf, '_fused_adamw_', 'found_inf'));
 }
 
 /**
@@ -88,5 +88,5 @@ export function _fusedAdamw_(self: readonly Tensor[], grads: readonly Tensor[], 
  */
 export function _fusedSgd_(self: readonly Tensor[], grads: readonly Tensor[], momentumBufferList: readonly Tensor[], options: { readonly weightDecay: number; readonly momentum: number; readonly lr: number; readonly dampening: number; readonly nesterov: boolean; readonly maximize: boolean; readonly isFirstStep: boolean; readonly gradScale?: Tensor | null | undefined; readonly foundInf?: Tensor | null | undefined }): void {
   if (options !== undefined) checkOptions(options, options1, '_fused_sgd_');
-  op__fused_sgd_.bound().call(op__fused_sgd_.id, handlesOf(self, '_fused_sgd_', 'self'), handlesOf(grads, '_fused_sgd_', 'grads'), handlesOf(momentumBufferList, '_fused_sgd_', 'momentum_buffer_list'), options?.weightDecay, options?.momentum, options?.lr, options?.dampening, options?.nesterov, options?.maximize, options?.isFirstStep, optionalHandleOf(options?.gradScale, '_fused_sgd_', 'grad_scale'), optionalHandleOf(options?.foundInf, '_fused_sgd_', 'found_inf'));
+  run(op__fused_sgd_, handlesOf(self, '_fused_sgd_', 'self'), handlesOf(grads, '_fused_sgd_', 'grads'), handlesOf(momentumBufferList, '_fused_sgd_', 'momentum_buffer_list'), options?.weightDecay, options?.momentum, options?.lr, options?.dampening, options?.nesterov, options?.maximize, options?.isFirstStep, optionalHandleOf(options?.gradScale, '_fused_sgd_', 'grad_scale'), optionalHandleOf(options?.foundInf, '_fused_sgd_', 'found_inf'));
 }

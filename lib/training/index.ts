@@ -40,6 +40,7 @@ export {
   SpikingJellyMultiStepTimeStepsInData,
   SpikingJellyTimeStepsInData,
 } from './framework.js';
+export { GradScaler, type GradScalerOptions, type GradScalerState } from './grad-scaler.js';
 export type { KindConfig } from './kind.js';
 export {
   CrossEntropy,

@@ -3,6 +3,8 @@ import { BaseNode } from '../neuron/index.js';
 import {
   BatchNorm1d,
   BatchNorm2d,
+  Conv1d,
+  Conv2d,
   Flatten,
   MaxPool1d,
   MaxPool2d,
@@ -37,6 +39,8 @@ interface Call {
   readonly kept: number;
   /** What only lives during the call. */
   readonly passing: number;
+  /** What only lives during its backward. */
+  readonly passingBack: number;
   /** The state of a neuron. */
   readonly state: number;
   /** Whether the layer was called before. */
@@ -107,7 +111,7 @@ function trainingOf(model: SNN, own: Own, trace: Trace, resolved: ResolvedOptimi
   let gradients = 0;
   let incoming = model.stepMode === 'm' ? head : 0;
   const reached = new Set<Parameter | Module>();
-  for (const { module, input, output, kept, wanted, state, isLater } of [...calls].reverse()) {
+  for (const { module, input, output, kept, passingBack, wanted, state, isLater } of [...calls].reverse()) {
     if (output === 0) continue; // a view
     const isNode = module instanceof BaseNode;
     const parameters = [...module.parameters()].filter((parameter) => parameter.requiresGrad);
@@ -115,7 +119,7 @@ function trainingOf(model: SNN, own: Own, trace: Trace, resolved: ResolvedOptimi
       parameters.filter((parameter) => !reached.has(parameter)),
       bytesOf,
     );
-    const passing = 2 * (sum(parameters, bytesOf) - lasting) + (wanted ? state : 0);
+    const passing = 2 * (sum(parameters, bytesOf) - lasting) + passingBack + (wanted ? state : 0);
     const made = wanted && !isNode ? input : 0;
     live += made + lasting + passing;
     gradients += lasting;
@@ -152,15 +156,15 @@ function traced(model: SNN, { framework, batchSize }: MemoryQuestion, training: 
         const wanted = earlier?.wanted ?? reaches;
         const state = isNode || isDropout ? bytesOfStep(module, output) : 0;
         states.set(module, state);
-        const kept = keptBy(module, output);
         calls.push({
           module,
           input: bytesOf(input),
           output: isView ? 0 : bytesOf(output),
           copy: copies ? bytesOf(input) : 0,
-          kept: training && (wanted || !isNode) ? kept : 0,
-          // A pooling finds places that nobody wants; a neuron's state lives until the next one is there.
-          passing: isMaxPool(module) ? kept : isLater ? state : 0,
+          kept: training && (wanted || !isNode) ? keptBy(module, output) : 0,
+          // The state of a neuron lives until the next one is there.
+          passing: isNode && isLater ? state : passingIn(module, input, output),
+          passingBack: passingInBackward(module, input, output),
           wanted,
           state: isNode ? state : 0,
           isLater,
@@ -196,13 +200,33 @@ function bytesOfStep({ stepMode }: StepModule, output: Tensor): number {
 function keptBy(module: Module, output: Tensor): number {
   if (module instanceof BaseNode) return bytesOf(output);
   if (isMaxPool(module)) return blockBytes(8 * output.numel);
-  if (module instanceof BatchNorm1d || module instanceof BatchNorm2d)
-    return 2 * blockBytes(itemSize(output) * module.numFeatures);
+  if (isBatchNorm(module)) return 2 * blockBytes(itemSize(output) * module.numFeatures);
   return 0;
+}
+
+// A pooling finds places that nobody wants without a backward; a convolution has its input and then its output in the
+// layout of its library too.
+function passingIn(module: Module, input: Tensor, output: Tensor): number {
+  if (isMaxPool(module)) return keptBy(module, output);
+  return isConv(module) ? Math.max(bytesOf(input), bytesOf(output)) : 0;
+}
+
+// A convolution has both in the layout of its library, a batch normalisation one tensor more than its results.
+function passingInBackward(module: Module, input: Tensor, output: Tensor): number {
+  if (isConv(module)) return bytesOf(input) + bytesOf(output);
+  return isBatchNorm(module) ? bytesOf(input) : 0;
+}
+
+function isBatchNorm(module: Module): module is BatchNorm1d | BatchNorm2d {
+  return module instanceof BatchNorm1d || module instanceof BatchNorm2d;
 }
 
 function isMaxPool(module: Module): boolean {
   return module instanceof MaxPool1d || module instanceof MaxPool2d;
+}
+
+function isConv(module: Module): boolean {
+  return module instanceof Conv1d || module instanceof Conv2d;
 }
 
 function isExpanded({ shape, strides }: Tensor): boolean {

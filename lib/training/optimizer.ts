@@ -1,5 +1,6 @@
 import { type ConfigPath, ShapeError } from '../errors.js';
 import { checkValue, finite, type ParameterTable, plainTable, resolveParameters } from '../parameters.js';
+import { queued } from '../tensor/dispatch.js';
 import { emptyLike, full, fullLike, isTensor, keep, noGrad, type Tensor, tidy } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
 
@@ -167,6 +168,14 @@ export abstract class Optimizer<H extends CommonParameters = CommonParameters> i
       this.#owned.add(own);
       for (const value of Object.values(own)) if (isTensor(value)) keep(value, 'optimizer');
     }
+  }
+
+  /**
+   * `step`, whose fused operators run on a native thread while the event loop is free. Until the promise is settled
+   * parameters must neither be read nor written, except by asynchronous calls (`itemAsync`), which come after it.
+   */
+  stepAsync(): Promise<void> {
+    return queued(() => this.step());
   }
 
   /** Drops the gradients of all parameters. */

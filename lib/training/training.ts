@@ -280,7 +280,7 @@ export class Training {
     await share?.backwardAsync();
     if (isLast) {
       this.#clip(optimizer);
-      optimizer.step();
+      await optimizer.stepAsync();
       this.#scheduler?.stepBatch();
     }
     return await this.#meter.add(batch, judgement);

@@ -102,6 +102,7 @@ napi_value guarded(napi_env env, napi_callback_info info) {
 // Functions of the addon object, by file.
 void define_operators(napi_env env, napi_value exports, Instance* instance);
 void define_tensors(napi_env env, napi_value exports, Instance* instance);
+void define_autocast(napi_env env, napi_value exports, Instance* instance);
 void define_autograd(napi_env env, napi_value exports, Instance* instance);
 void define_batches(napi_env env, napi_value exports, Instance* instance);
 void define_runtime(napi_env env, napi_value exports, Instance* instance);

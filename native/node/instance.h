@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "node/autocast.h"
 #include "node/bridge.h"
 #include "node/handles.h"
 #include "node/operators.h"
@@ -20,6 +21,7 @@ struct Instance {
   std::vector<std::unique_ptr<Operator>> operators;
   // Stacks for boxed calls; more than one only when a getter calls the bridge during conversion.
   std::vector<torch::jit::Stack> stacks;
+  std::vector<AutocastState> autocast_regions;  // what was before each open one
   napi_ref error_classes[static_cast<size_t>(ErrorClass::kCount)] = {};
   Worker worker;
   // A second thread, so that the next batches are gathered while the first one is in a backward.

@@ -306,13 +306,11 @@ class BorrowedStack {
   Instance& instance_;
 };
 
-napi_value results(const Arguments& arguments, const Operator& op, torch::jit::Stack& stack) {
-  napi_env env = arguments.env;
+napi_value results(napi_env env, Instance& instance, const Operator& op, torch::jit::Stack& stack) {
   const size_t count = op.result_is_argument.size();
   const auto one = [&](size_t index) {
-    return op.result_is_argument[index]
-               ? undefined_value(env)
-               : convert_result(env, *arguments.instance, std::move(stack[index]));
+    return op.result_is_argument[index] ? undefined_value(env)
+                                        : convert_result(env, instance, std::move(stack[index]));
   };
   if (count == 0) return undefined_value(env);
   if (count == 1) return one(0);
@@ -323,6 +321,27 @@ napi_value results(const Arguments& arguments, const Operator& op, torch::jit::S
   return array;
 }
 
+// The operator that the first argument names.
+const Operator& operator_argument(const Arguments& arguments) {
+  const auto& operators = arguments.instance->operators;
+  double id = -1;
+  if (arguments.count == 0 || napi_get_value_double(arguments.env, arguments[0], &id) != napi_ok ||
+      !(id >= 0) || id >= static_cast<double>(operators.size()))
+    throw BridgeError(ErrorClass::kType,
+                      "call: argument 'id' must be an operator of findOperator()");
+  return *operators[static_cast<size_t>(id)];
+}
+
+void push_arguments(const Arguments& arguments, const Operator& op, torch::jit::Stack& stack) {
+  if (arguments.count - 1 > op.arguments.size())
+    throw BridgeError(ErrorClass::kType,
+                      op.name + ": takes at most " + std::to_string(op.arguments.size()) +
+                          " arguments, got " + std::to_string(arguments.count - 1));
+  const Converter converter(arguments, op);
+  for (size_t i = 0; i < op.arguments.size(); ++i)
+    stack.push_back(converter.convert(op.arguments[i], arguments[i + 1]));
+}
+
 // call(id, ...arguments in schema order): see lib/native/addon.ts.
 napi_value call(napi_env env, napi_callback_info info) {
   const Operator* op = nullptr;
@@ -330,22 +349,11 @@ napi_value call(napi_env env, napi_callback_info info) {
   try {
     Arguments arguments(env, info);
     instance = arguments.instance;
-    double id = -1;
-    if (arguments.count == 0 || napi_get_value_double(env, arguments[0], &id) != napi_ok ||
-        !(id >= 0) || id >= static_cast<double>(instance->operators.size()))
-      throw BridgeError(ErrorClass::kType,
-                        "call: argument 'id' must be an operator of findOperator()");
-    op = instance->operators[static_cast<size_t>(id)].get();
-    if (arguments.count - 1 > op->arguments.size())
-      throw BridgeError(ErrorClass::kType,
-                        op->name + ": takes at most " + std::to_string(op->arguments.size()) +
-                            " arguments, got " + std::to_string(arguments.count - 1));
+    op = &operator_argument(arguments);
     BorrowedStack borrowed(*instance);
-    const Converter converter(arguments, *op);
-    for (size_t i = 0; i < op->arguments.size(); ++i)
-      borrowed.stack.push_back(converter.convert(op->arguments[i], arguments[i + 1]));
+    push_arguments(arguments, *op, borrowed.stack);
     op->handle.callBoxed(borrowed.stack);
-    return results(arguments, *op, borrowed.stack);
+    return results(env, *instance, *op, borrowed.stack);
   } catch (...) {
     if (instance == nullptr) {
       void* data = nullptr;
@@ -355,6 +363,22 @@ napi_value call(napi_env env, napi_callback_info info) {
     throw_current(env, *instance, op != nullptr ? op->name : "call");
     return nullptr;
   }
+}
+
+// callAsync(id, ...arguments in schema order): the call on the worker, after those before it; a
+// promise of the results. The stack holds the arguments, whatever JavaScript disposes meanwhile.
+napi_value call_async(Arguments& arguments) {
+  const Operator& op = operator_argument(arguments);
+  auto stack = std::make_shared<torch::jit::Stack>();
+  push_arguments(arguments, op, *stack);
+  Instance* instance = arguments.instance;
+  auto job = std::make_unique<Worker::Job>();
+  job->name = op.name;
+  job->run = [stack, &op] { op.handle.callBoxed(*stack); };
+  job->result = [stack, &op, instance](napi_env env) {
+    return results(env, *instance, op, *stack);
+  };
+  return instance->worker.submit(std::move(job), instance);
 }
 
 // findOperator(name, overload): its id in this environment.
@@ -444,6 +468,7 @@ Operator::Operator(c10::OperatorHandle op) : handle(op) {
 
 void define_operators(napi_env env, napi_value exports, Instance* instance) {
   define(env, exports, instance, "call", call);
+  define(env, exports, instance, "callAsync", guarded<call_async>);
   define(env, exports, instance, "findOperator", guarded<find_operator>);
   define(env, exports, instance, "schemas", guarded<schemas>);
 }

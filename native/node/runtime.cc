@@ -185,6 +185,7 @@ napi_value init(napi_env env, napi_value exports) {
     prepare_process();
     define_operators(env, exports, instance);
     define_tensors(env, exports, instance);
+    define_autocast(env, exports, instance);
     define_autograd(env, exports, instance);
     define_batches(env, exports, instance);
     define_runtime(env, exports, instance);

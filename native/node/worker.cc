@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
+#include "node/autocast.h"
 #include "node/instance.h"
 
 namespace spikenode::node {
@@ -70,10 +71,14 @@ napi_value Worker::submit(std::unique_ptr<Job> job, Instance* instance) {
   napi_value promise = nullptr;
   check(env_, napi_create_promise(env_, &job->deferred, &promise));
   const bool grad_mode = c10::GradMode::is_enabled();
+  AutocastState autocast = AutocastState::current();
+  // The region may end, and its cache be emptied, before the job has run and filled it again.
+  autocast.cache_enabled = false;
   const int threads = at::get_num_threads();
-  job->run = [run = std::move(job->run), grad_mode, threads] {
+  job->run = [run = std::move(job->run), grad_mode, autocast, threads] {
     // Thread-local in libtorch: the job sees what its caller saw.
     c10::AutoGradMode guard(grad_mode);
+    autocast.apply();
     if (at::get_num_threads() != threads) at::set_num_threads(threads);
     run();
   };

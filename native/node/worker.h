@@ -33,7 +33,7 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Grad mode and thread count of the calling thread go along. Returns the promise.
+  // Grad mode, autocast and thread count of the calling thread go along. Returns the promise.
   napi_value submit(std::unique_ptr<Job> job, Instance* instance);
   // Waits until no worker of the process is inside libtorch, and lets none enter again. For the
   // main thread's 'exit' event: an atexit handler would run after the destructors of what libtorch

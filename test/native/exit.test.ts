@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { test } from 'node:test';
 
 const library = new URL('../../lib/tensor/index.js', import.meta.url).href;
+const dispatch = new URL('../../lib/tensor/dispatch.js', import.meta.url).href;
 const repeats = process.env['SPIKENODE_TEST_LONG'] ? 50 : 5;
 
 // A backward of a second or so, so that it is surely running when the environment ends.
@@ -66,6 +67,23 @@ const cases: Case[] = [
     name: 'worker.terminate() in the middle of backwardAsync',
     script: `
       const worker = ${inWorker(`${slowBackward} parentPort.postMessage('running'); await done;`)};
+      await new Promise((resolve) => worker.once('message', resolve));
+      await worker.terminate();
+      const t = await import('${library}');
+      console.log(t.ones([2]).sum().item());`,
+    code: 0,
+    stdout: '2\n',
+  },
+  {
+    name: 'worker.terminate() with an asynchronous call in flight and more behind it',
+    script: `
+      const worker = ${inWorker(`
+        const { Operator, handleOf } = await import('${dispatch}');
+        const matmul = new Operator('aten::matmul', '');
+        const x = t.ones([1500, 1500]);
+        for (let i = 0; i < 20; i++) matmul.bound().callAsync(matmul.id, handleOf(x), handleOf(x));
+        parentPort.postMessage('running');
+        await new Promise(() => {});`)};
       await new Promise((resolve) => worker.once('message', resolve));
       await worker.terminate();
       const t = await import('${library}');

@@ -95,6 +95,7 @@ const noOverrides: Overrides = {
   fallback: {},
   words: {},
   bounded: {},
+  queued: {},
   nullable: {},
   results: {},
 };

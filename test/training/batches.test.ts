@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import type { Dataset } from '../../lib/data/index.js';
 import { Loader } from '../../lib/data/loader.js';
 import { DisposedError, DTypeError, ShapeError } from '../../lib/errors.js';
-import { memory, Scope } from '../../lib/tensor/index.js';
+import { arange, memory, Scope, type Tensor } from '../../lib/tensor/index.js';
+import { addon } from '../../lib/tensor/operator.js';
+import { fromHandle, handleOf } from '../../lib/tensor/tensor.js';
 import { type Batch, batches, checkDataset, epochOrder, tensorsOf } from '../../lib/training/batches.js';
 import { evaluate, fit, predict } from '../../lib/training/index.js';
 import { randomNumbers } from '../tensor/helpers.js';
@@ -144,6 +146,26 @@ test('numbers that are no samples, and a loader that is gone, are typed errors a
     },
     (error: unknown) => error instanceof DisposedError,
   );
+});
+
+test('the addon takes numbers as Int32Array and BigInt64Array only, and dense float32 and bytes', async () => {
+  using scope = new Scope();
+  const [source, whole] = scope.run(
+    () => [arange(6).reshape([3, 2]), arange(6, { dtype: 'int64' })] as const,
+  );
+  const gather = (from: Tensor, numbers: unknown): Promise<number> =>
+    addon().gather(handleOf(from), numbers as Int32Array, 1);
+  const handle = await gather(source, BigInt64Array.of(2n, 0n));
+  assert.deepEqual(scope.run(() => fromHandle(handle)).tolist(), [
+    [4, 5],
+    [0, 1],
+  ]);
+  assert.throws(() => gather(source, BigInt64Array.of(3n)), /numbers from 0 to 2, got 3/);
+  for (const wrong of [[0], null, new Float64Array(1)])
+    assert.throws(() => gather(source, wrong), /'samples' must be an Int32Array or a BigInt64Array/);
+  assert.throws(() => gather(whole, Int32Array.of(0)), /'source' must be float32 or uint8/);
+  const across = scope.run(() => source.t());
+  assert.throws(() => gather(across, Int32Array.of(0)), /'source' must be dense/);
 });
 
 test('values of another kind, and a scale where it does not belong, are DTypeErrors', async () => {

@@ -507,3 +507,37 @@ test('steps leave no tensors behind, and dispose gives the states back', () => {
     assert.equal(memory().tensors, before);
   }
 });
+
+for (const [name, make] of Object.entries({
+  SGD: (p: Parameter[]) => new SGD(p, { lr: 0.1, momentum: 0.9 }),
+  Adam: (p: Parameter[]) => new Adam(p, { lr: 0.1, amsgrad: true }),
+  AdamW: (p: Parameter[]) => new AdamW(p, { lr: 0.1 }),
+})) {
+  test(`${name}.stepAsync gives the bits of step, whatever is dropped meanwhile`, async () => {
+    const start = [
+      [1, -2, 3, 0.5],
+      [4, 5],
+    ];
+    const [now, later] = [start.map((v) => leaf(v)), start.map((v) => leaf(v, 'float32'))];
+    const same = start.map((v) => leaf(v, 'float32'));
+    const [sync, queue, other] = [make(same), make(later), make(now)];
+    let tensors = 0;
+    for (let step = 1; step <= 4; step++) {
+      for (const parameters of [now, later, same]) {
+        for (const p of parameters) tidy(() => p.mul(p).mul(step).sum().backward());
+      }
+      sync.step();
+      sync.zeroGrad();
+      const done = [queue.stepAsync(), other.stepAsync()];
+      queue.zeroGrad();
+      other.zeroGrad();
+      await Promise.all(done);
+      assert.deepEqual(later.map(numbers), same.map(numbers));
+      if (step === 1) tensors = memory().tensors;
+    }
+    assert.notDeepEqual(numbers(later[0]!), start[0]);
+    assert.ok(now.every((p, i) => largestDifference(numbers(p), numbers(same[i]!)) < 1e-5));
+    // Less when tensors of other tests were collected meanwhile.
+    assert.ok(memory().tensors <= tensors);
+  });
+}

@@ -4,8 +4,9 @@ import { resetNet } from '../../lib/layer/index.js';
 import { SMLP } from '../../lib/models/index.js';
 import { BatchNorm2d, Conv2d, Flatten, type Layer, Linear, MaxPool2d } from '../../lib/nn/index.js';
 import { SNN, type SNNOptions } from '../../lib/snn.js';
-import { memory, ones, Scope, type Tensor } from '../../lib/tensor/index.js';
+import { memory, ones, resetPeakMemory, Scope, type Tensor } from '../../lib/tensor/index.js';
 import {
+  fit,
   type OptimizerConfig,
   resolveOptimizer,
   SpikingJelly,
@@ -112,6 +113,22 @@ test('what was measured leaves nothing behind, and without an optimizer there is
   assert.deepEqual(measureMemory(question('m', build, 8)), first);
   const none = question('m', build, 8, null);
   assert.deepEqual([measureMemory(none).training, predictMemory(none).training], [null, null]);
+});
+
+test('fit takes what was measured, the data set and two batches ahead', async () => {
+  const build = (): SNN => new SMLP({ ...options('m', [14, 14, 1], 4), units: [128] });
+  const length = 128;
+  const x = new Float32Array(length * 196).fill(0.5);
+  const data = { x, y: new Int32Array(length), shape: [14, 14, 1], classes: 10, length };
+  const { training } = measureMemory(question('m', build, 32));
+  const model = build();
+  const before = memory();
+  resetPeakMemory();
+  await fit(model, data, { epochs: 1, batchSize: 32, optimizer: { kind: 'Adam', params: {} } });
+  const peak = memory().peakBytes - before.bytes;
+  const expected = training!.peak - training!.parameters + x.byteLength + 2 * 32 * 196 * 4;
+  assert.ok(Math.abs(peak - expected) < 0.1 * expected, `${peak} ${expected}`);
+  assert.equal(memory().bytes, before.bytes);
 });
 
 // Sizes that the allocator does not round: a tensor [T, N] of a layer has 128 KiB.
