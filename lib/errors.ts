@@ -71,3 +71,9 @@ export class TorchError extends Error implements SpikenodeError {
   override readonly name: string = 'TorchError';
   readonly code: string = 'ERR_SPIKENODE_TORCH';
 }
+
+/** The state of a training that cannot be written, read or continued; the message begins with its file or folder. */
+export class CheckpointError extends Error implements SpikenodeError {
+  override readonly name: string = 'CheckpointError';
+  readonly code: string = 'ERR_SPIKENODE_CHECKPOINT';
+}

@@ -36,19 +36,34 @@ const stepInterval = 50;
 export async function train(task: TaskOf<'train'>, send: Send, signal: AbortSignal): Promise<void> {
   const experiment = await readExperiment(task.file, task.overrides);
   for (const text of experiment.notes) send({ event: 'note', text });
+  const { enable_progress_bar: hasBar = true, progress_bar_refresh_rate: rate = 1 } =
+    experiment.config.learningframework.params;
+  const every = task.steps && hasBar ? Number(rate) : 0;
   let last = 0;
   await runExperiment(experiment, {
     folder: task.folder,
+    resume: task.resume,
     signal,
     report: (event) => {
       if (event.event === 'step') {
+        if (every === 0) return;
         const now = performance.now();
-        if (!task.steps || (now - last < stepInterval && event.step < event.steps)) return;
+        const isLast = event.step === event.steps;
+        if (!isLast && (now - last < stepInterval || event.step % every !== 0)) return;
         last = now;
       }
       send(event);
+      if (event.event === 'end' && event.interrupted && event.resumable) {
+        send({ event: 'how-to-resume', command: resumeCommand(task, event.folder) });
+      }
     },
   });
+}
+
+function resumeCommand({ file, overrides }: TaskOf<'train'>, folder: string): string {
+  const quoted = (word: string): string =>
+    /^[\w./=:,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  return ['spikenode', 'train', file, ...overrides, '--resume', folder].map(quoted).join(' ');
 }
 
 /** `spikenode evaluate` */

@@ -41,13 +41,17 @@ function program(): Command {
     .argument('<file>', 'the experiment')
     .argument('[overrides...]', '--PATH=VALUE')
     .option('--runs <folder>', 'where the folders of runs are made', 'runs')
+    .option('--resume [folder]', 'go on with a run that was stopped; without its folder, the last one')
     .addOption(json())
     .allowUnknownOption()
     .addHelpText('after', overridesHelp)
-    .action((file: string, overrides: string[], options: Output & { runs: string }) => {
-      const steps = Boolean(process.stdout.isTTY && process.stderr.isTTY && !options.json);
-      return perform({ command: 'train', file, overrides, folder: options.runs, steps }, options);
-    });
+    .action(
+      (file: string, overrides: string[], options: Output & { runs: string; resume?: string | true }) => {
+        const steps = Boolean(process.stdout.isTTY && process.stderr.isTTY && !options.json);
+        const { runs: folder, resume = false } = options;
+        return perform({ command: 'train', file, overrides, folder, resume, steps }, options);
+      },
+    );
   spikenode
     .command('evaluate')
     .description('measure a trained model')

@@ -70,6 +70,18 @@ class TextReporter implements Reporter {
       case 'start':
         this.#start(event);
         break;
+      case 'resume':
+        this.#resume(event);
+        break;
+      case 'skip':
+        this.#skip(event);
+        break;
+      case 'early-stop':
+        this.#print(`stopped early after epoch ${event.epoch}`);
+        break;
+      case 'how-to-resume':
+        this.#print(`to go on: ${event.command}`);
+        break;
       case 'step':
         this.#step(event);
         break;
@@ -112,6 +124,18 @@ class TextReporter implements Reporter {
     this.#print(`${model}, run ${run}: ${parameters} parameters, seed ${seed}, in ${folder}`);
   }
 
+  #resume({ epochs, batches, notes }: EventOf<'resume'>): void {
+    const place = batches === 0 ? `epoch ${epochs}` : `batch ${batches} of epoch ${epochs + 1}`;
+    this.#print(`going on after ${place}`);
+    for (const note of notes) this.#error(`note: ${note}`, 'dim');
+  }
+
+  #skip({ model, run, folder, metrics }: EventOf<'skip'>): void {
+    this.#print(`${model}, run ${run}: finished already, in ${folder}`);
+    const value = metrics['test_acc'];
+    if (value !== undefined) this.#accuracies.push({ model, value });
+  }
+
   #step({ epoch, epochs, step, steps, loss }: EventOf<'step'>): void {
     if (!this.#bar) return;
     const done = (epoch - 1) * steps + step;
@@ -122,7 +146,7 @@ class TextReporter implements Reporter {
   }
 
   #epoch({ epochs, metrics }: EventOf<'epoch'>): void {
-    if (this.#bar) return;
+    if (this.#started > 0) return;
     const { epoch } = metrics;
     const count = `${epoch}`.padStart(`${epochs}`.length);
     const parts = ['train', 'val'].flatMap((part) => measured(part, metrics).map((text) => `  ${text}`));

@@ -8,6 +8,8 @@ export type Task =
       readonly file: string;
       readonly overrides: readonly string[];
       readonly folder: string;
+      /** Go on: the folder of a run, or true for the last runs. */
+      readonly resume: string | boolean;
       /** Whether each step is reported, for a progress bar. */
       readonly steps: boolean;
     }
@@ -63,6 +65,11 @@ export interface Prediction {
 /** What the worker tells while it works. */
 export type WorkerEvent =
   | RunEvent
+  | {
+      /** After `end`, for a run that was interrupted: the command that goes on with it. */
+      readonly event: 'how-to-resume';
+      readonly command: string;
+    }
   | ModelInfo
   | MemoryInfo
   | Prediction

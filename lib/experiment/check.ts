@@ -5,6 +5,7 @@ import { checkValue, integer, list, resolveParameters, shown } from '../paramete
 import { inConfiguration, resolveNeuron, type SNN, type SNNClass } from '../snn.js';
 import { frameworks, requireStepMode, resolveOptimizer } from '../training/index.js';
 import { resolveKind } from '../training/kind.js';
+import { brief, type Plain } from '../training/settings.js';
 import { type ExperimentConfig, inTemplate, type ModelSection } from './format.js';
 import { isPluginFile } from './plugins.js';
 import { isTable, type Table, valueAt } from './table.js';
@@ -35,6 +36,8 @@ export interface Experiment {
   readonly scale: number;
   /** Those that are not disabled. */
   readonly models: readonly ExperimentModel[];
+  /** The same error with the place in the file, or the override, that it is about. */
+  locate(error: ConfigError): Promise<ConfigError>;
 }
 
 /**
@@ -42,7 +45,11 @@ export interface Experiment {
  * @param tables what `config` was made from, to tell the template's values from a model's own
  * @throws ConfigError
  */
-export function checkComponents(config: ExperimentConfig, tables: Table, file: string): Experiment {
+export function checkComponents(
+  config: ExperimentConfig,
+  tables: Table,
+  file: string,
+): Omit<Experiment, 'locate'> {
   refuseSections(config);
   const framework = resolveKind(frameworks, config.learningframework, ['learningframework']).found;
   const { found, params } = resolveKind<DatasetClass>(datasets, config.dataset, ['dataset']);
@@ -115,9 +122,23 @@ function notesOf(config: ExperimentConfig): string[] {
       );
     }
   });
-  notes.push(
-    `learningframework.kind: ${shown(learningframework.kind)} says how samples are presented in time; the layers and neurons are spikenode's own`,
-  );
+  // Only for a file that was written for the original.
+  if (notes.length > 0) {
+    notes.push(
+      `learningframework.kind: ${shown(learningframework.kind)} says how samples are presented in time; the layers and neurons are spikenode's own`,
+    );
+  }
+  const { accelerator = 'auto', devices = 'auto' } = learningframework.params;
+  if (accelerator !== 'auto' && accelerator !== 'cpu') {
+    notes.push(
+      `learningframework.params.accelerator: ${shown(accelerator)} is accepted; experiments are trained on the CPU`,
+    );
+  }
+  if (devices !== 'auto' && !['1', '0'].includes(String(devices))) {
+    notes.push(
+      `learningframework.params.devices: ${brief(devices as Plain)} is accepted; training uses one device`,
+    );
+  }
   for (const name of Object.keys(unsupported)) {
     if (!changing.includes(name))
       notes.push(`${name}: this version does not support the section; it is passed over`);

@@ -4,7 +4,7 @@ import { checkComponents, type Experiment } from './check.js';
 import { checkFormat } from './format.js';
 import { located } from './locate.js';
 import { importPlugins } from './plugins.js';
-import { type Document, readDocument } from './source.js';
+import { readDocument } from './source.js';
 
 /**
  * Checks an experiment completely: syntax, fixed part, and the kinds and parameters of all components. The user's
@@ -19,15 +19,14 @@ export async function checkExperiment(
   file: string,
   overrides: readonly string[] = [],
 ): Promise<Experiment> {
-  let document: Document | undefined;
+  const document = await readDocument(text, file, overrides);
   try {
-    document = await readDocument(text, file, overrides);
     const config = checkFormat(document.tables);
     await importPlugins(config.bench.plugins, file);
-    return checkComponents(config, document.tables, file);
+    const experiment = checkComponents(config, document.tables, file);
+    return { ...experiment, locate: (error) => located(error, document) };
   } catch (error) {
-    if (document && error instanceof ConfigError) throw await located(error, document);
-    throw error;
+    throw error instanceof ConfigError ? await located(error, document) : error;
   }
 }
 

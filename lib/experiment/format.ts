@@ -1,6 +1,21 @@
 import { z } from 'zod';
 import { ConfigError, type ConfigPath } from '../errors.js';
-import { checkValue, flag, integer, KeyError, list, oneOf, plainTable, shown, text } from '../parameters.js';
+import {
+  checkValue,
+  finite,
+  flag,
+  integer,
+  KeyError,
+  list,
+  oneOf,
+  type ParameterTable,
+  plainTable,
+  resolved,
+  shown,
+  text,
+} from '../parameters.js';
+import { checkpointSchedule } from '../training/checkpoint.js';
+import { EarlyStopping } from '../training/index.js';
 import { isTable, merged, type Table, valueAt } from './table.js';
 
 /** A component of an experiment: the name of its class and what that takes, under the established names. */
@@ -31,6 +46,21 @@ export interface BenchSection {
   readonly use_test_as_valid: boolean;
 }
 
+/** Ends training when a metric stops getting better; see `EarlyStoppingOptions`. */
+export interface EarlyStoppingSection {
+  readonly monitor?: string | undefined;
+  readonly mode?: 'max' | 'min' | undefined;
+  readonly patience?: number | undefined;
+  readonly min_delta?: number | undefined;
+}
+
+/** See `CheckpointOptions`. */
+export interface CheckpointSection {
+  readonly every_steps?: number | undefined;
+  readonly every_epochs?: number | undefined;
+  readonly keep?: number | undefined;
+}
+
 export interface ModelSection extends ComponentConfig {
   readonly name: string;
   /** 0: no training. */
@@ -43,6 +73,15 @@ export interface ModelSection extends ComponentConfig {
   readonly disabled: boolean;
   /** None: training does not change the weights. */
   readonly optimizer?: OptimizerSection | undefined;
+  /** Batches whose gradients make one step of the optimizer. Default 1. */
+  readonly accumulate_grad_batches?: number | undefined;
+  /** Default 0: gradients are not clipped. */
+  readonly gradient_clip_val?: number | undefined;
+  /** Default 'norm'. */
+  readonly gradient_clip_algorithm?: 'norm' | 'value' | undefined;
+  readonly early_stopping?: EarlyStoppingSection | undefined;
+  /** When checkpoints are written; false for none. */
+  readonly checkpoint?: CheckpointSection | false | undefined;
   /** Settings for quantization. */
   readonly update?: { readonly quant_params?: Readonly<Record<string, unknown>> | undefined } | undefined;
 }
@@ -73,6 +112,12 @@ const bench = z.strictObject({
   use_test_as_valid: flag().default(false),
 });
 
+// A table of parameters under their established names.
+function tableOf<T>(table: ParameterTable): z.ZodType<T> {
+  const entries = Object.values(table).map(({ toml, check }) => [toml, z.optional(check)]);
+  return z.strictObject(Object.fromEntries(entries)) as unknown as z.ZodType<T>;
+}
+
 const modelEntries = {
   name: fileName,
   kind: text(),
@@ -86,6 +131,13 @@ const modelEntries = {
   optimizer: z
     .strictObject({ kind: text(), params, scheduler: component.extend({ interval }).optional() })
     .optional(),
+  accumulate_grad_batches: integer(1).optional(),
+  gradient_clip_val: finite().min(0).optional(),
+  gradient_clip_algorithm: oneOf(['norm', 'value']).optional(),
+  early_stopping: tableOf<EarlyStoppingSection>(EarlyStopping.parameters).optional(),
+  checkpoint: resolved((value) =>
+    value === false ? value : checkValue(tableOf<CheckpointSection>(checkpointSchedule), value, []),
+  ).optional(),
   update: z.strictObject({ quant_params: params.optional() }).optional(),
 };
 

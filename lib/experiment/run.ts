@@ -1,25 +1,35 @@
+import { join } from 'node:path';
 import type { DataModel, Dataset } from '../data/index.js';
-import { ConfigError } from '../errors.js';
+import { ConfigError, type ConfigPath } from '../errors.js';
 import type { SNN } from '../snn.js';
 import { manualSeed } from '../tensor/index.js';
+import { listCheckpoints } from '../training/checkpoint.js';
 import {
+  type EarlyStoppingOptions,
   type EpochMetrics,
   type Evaluation,
   evaluate,
+  type FitResult,
   fit,
   frameworks,
   type StepInfo,
 } from '../training/index.js';
 import type { Experiment, ExperimentModel, Shapes } from './check.js';
 import {
+  checkpointFolder,
   lastWeights,
   makeRunFolder,
   type RunName,
+  readMetrics,
+  readTables,
   readWeights,
-  writeConfig,
+  rewriteMetrics,
+  runTables,
+  writeFiles,
   writeMetrics,
   writeWeights,
 } from './folder.js';
+import { type FoundRun, findSession, newSession, requireSameRun, type Session, wantsMore } from './resume.js';
 
 /** Which part of the data. */
 export type Part = 'train' | 'valid' | 'test';
@@ -35,14 +45,45 @@ export type RunEvent =
       /** Number of all parameters. */
       readonly parameters: number;
     }
+  | {
+      /** Comes after `start` where a run goes on. */
+      readonly event: 'resume';
+      readonly checkpoint: string;
+      /** Finished epochs, and batches of the one after them. */
+      readonly epochs: number;
+      readonly batches: number;
+      /** Why the last bits of results may differ from those of a run that was never stopped. */
+      readonly notes: readonly string[];
+    }
+  | {
+      /** In place of all others: the run was finished before. */
+      readonly event: 'skip';
+      readonly model: string;
+      readonly run: number;
+      readonly folder: string;
+      readonly metrics: Evaluation;
+    }
   | ({ readonly event: 'step' } & StepInfo)
   | { readonly event: 'epoch'; readonly epochs: number; readonly metrics: EpochMetrics }
+  | { readonly event: 'early-stop'; readonly epoch: number }
   | { readonly event: 'evaluation'; readonly part: Part; readonly metrics: Evaluation }
-  | { readonly event: 'end'; readonly folder: string; readonly interrupted: boolean };
+  | {
+      readonly event: 'end';
+      readonly folder: string;
+      readonly interrupted: boolean;
+      /** Whether there is a checkpoint to go on from. */
+      readonly resumable: boolean;
+    };
 
 export interface RunOptions {
   /** Where the folders of runs are made. Default 'runs', in the working directory. */
   readonly folder?: string | undefined;
+  /**
+   * Goes on with the runs that were started together: those that are finished stay, the one that was stopped goes on in
+   * its folder, the others are started. The folder of one of them, or true for the last ones of the experiment. Default:
+   * all runs are started.
+   */
+  readonly resume?: boolean | string | undefined;
   /** When it aborts, the current step is finished and what was learned is written. */
   readonly signal?: AbortSignal | undefined;
   readonly report?: ((event: RunEvent) => void) | undefined;
@@ -58,48 +99,73 @@ export interface RunResult extends RunName {
 
 /**
  * Trains and evaluates each enabled model of an experiment, for each run index. Run i begins with the seed
- * `bench.seed + i`. Each run leaves a folder with `config.toml`, `metrics.jsonl` and `weights.safetensors`.
- * @throws ConfigError if weights to be loaded are missing; DataError for the data; what the network throws
+ * `bench.seed + i`. Each run leaves a folder with `config.toml`, `metrics.jsonl`, `weights.safetensors`, `run.json` and
+ * checkpoints.
+ * @throws ConfigError if weights to be loaded are missing, or the configuration of a run that is to go on has changed;
+ * CheckpointError if it cannot go on, or its files cannot be written; DataError for the data; what the network throws
  */
 export async function runExperiment(experiment: Experiment, options: RunOptions = {}): Promise<RunResult[]> {
-  const { bench } = experiment.config;
   const root = options.folder ?? 'runs';
-  const plan: Run[] = [];
-  for (let run = bench.first_run; run <= bench.last_run; run++) {
-    for (const model of experiment.models) {
-      const name = { bench: bench.name, model: model.config.name, run };
-      const weights = model.config.load ? requireWeights(experiment, model, root, name) : undefined;
-      plan.push({ name, model, seed: bench.seed + run, weights });
-    }
-  }
+  const { resume = false } = options;
+  const plan = planOf(experiment);
+  const session = resume === false ? newSession(root) : findSession(experiment, plan, root, resume);
+  const runs = plan.map((planned): Run => {
+    const found = session.find(planned);
+    return { ...planned, found, weights: weightsOf(planned, session, found) };
+  });
   const data = await experiment.dataset.load();
   const results: RunResult[] = [];
-  for (const run of plan) {
+  for (const run of runs) {
     if (options.signal?.aborted) break;
-    results.push(await runOne(experiment, data, run, root, options));
+    results.push(await new Runner(experiment, data, run, session, options).run());
   }
   return results;
 }
 
-interface Run {
+interface Planned {
   readonly name: RunName;
+  readonly index: number;
   readonly model: ExperimentModel;
   readonly seed: number;
+}
+
+interface Run extends Planned {
+  /** Where it has begun. */
+  readonly found: FoundRun | undefined;
   /** The file to begin with. */
   readonly weights: string | undefined;
 }
 
-function requireWeights(
-  { config }: Experiment,
-  { config: model }: ExperimentModel,
-  root: string,
-  name: RunName,
-): string {
-  const found = lastWeights(root, name);
-  if (found !== undefined) return found;
-  const path = ['model', config.model.indexOf(model), 'load'];
+function planOf({ config, models }: Experiment): Planned[] {
+  const { bench } = config;
+  const runs = Array.from({ length: bench.last_run - bench.first_run + 1 }, (_, i) => bench.first_run + i);
+  return runs.flatMap((run) =>
+    models.map((model) => ({
+      name: { bench: bench.name, model: model.config.name, run },
+      index: config.model.indexOf(model.config),
+      model,
+      seed: bench.seed + run,
+    })),
+  );
+}
+
+// Whether there is a checkpoint that training goes on from.
+function goesOn({ checkpoint }: ExperimentModel['config'], folder: string): boolean {
+  return checkpoint !== false && listCheckpoints(checkpointFolder(folder)).length > 0;
+}
+
+function weightsOf(
+  { name, index, model }: Planned,
+  { root }: Session,
+  found: FoundRun | undefined,
+): string | undefined {
+  if (!model.config.load) return undefined;
+  // A checkpoint has the weights that training goes on with.
+  if (found && (found.record.finished || goesOn(model.config, found.folder))) return undefined;
+  const last = lastWeights(root, name, found?.folder);
+  if (last !== undefined) return last;
   throw new ConfigError(
-    path,
+    ['model', index, 'load'],
     `the weights of a former run in ${root}/${name.bench}/${name.model}_r${name.run}`,
     'none',
   );
@@ -115,96 +181,176 @@ export function shapesOf(experiment: Experiment, model: ExperimentModel, data: D
   return { inputShape, outputShape: [data.classes], ...model.shapes };
 }
 
-async function runOne(
-  experiment: Experiment,
-  data: DataModel,
-  { name, model, seed, weights }: Run,
-  root: string,
-  options: RunOptions,
-): Promise<RunResult> {
-  const { config } = model;
-  const shapes = shapesOf(experiment, model, data.train);
-  const { run } = name;
-  manualSeed(seed);
-  const network = model.build(shapes);
-  if (weights !== undefined) await readWeights(weights, network);
-  const folder = makeRunFolder(root, name);
-  writeConfig(folder, experiment, { model: config, run, shapes });
-  options.report?.({ event: 'start', model: name.model, run, seed, folder, parameters: countOf(network) });
+/** One run of one model. */
+class Runner {
+  readonly #experiment: Experiment;
+  readonly #data: DataModel;
+  readonly #run: Run;
+  readonly #session: Session;
+  readonly #options: RunOptions;
 
-  const trained = config.train && config.epochs > 0;
-  const fitted = trained
-    ? await train(experiment, data, config, network, { folder, seed, options })
-    : undefined;
-  if (config.train || !config.load) await writeWeights(folder, network);
-  let interrupted = fitted?.interrupted ?? false;
-  let metrics = {} as Evaluation;
-  if (config.evaluate && !interrupted) {
-    const found = await evaluateParts(experiment, data, config.batch_size, network, { folder, options });
-    interrupted = found === null;
-    if (found) metrics = found;
+  constructor(experiment: Experiment, data: DataModel, run: Run, session: Session, options: RunOptions) {
+    this.#experiment = experiment;
+    this.#data = data;
+    this.#run = run;
+    this.#session = session;
+    this.#options = options;
   }
-  if (interrupted) writeMetrics(folder, { event: 'interrupted' });
-  options.report?.({ event: 'end', folder, interrupted });
-  return { ...name, seed, folder, interrupted, metrics };
-}
 
-interface Context {
-  readonly folder: string;
-  readonly options: RunOptions;
-}
+  async run(): Promise<RunResult> {
+    const { name, model, seed, weights, found } = this.#run;
+    const { config } = model;
+    const shapes = shapesOf(this.#experiment, model, this.#data.train);
+    const former = found && (await this.#former(found, shapes));
+    if (former) return former;
+    manualSeed(seed);
+    const network = model.build(shapes);
+    if (weights !== undefined) await readWeights(weights, network);
+    const folder = await this.#folder(shapes);
+    const parameters = countOf(network);
+    this.#report({ event: 'start', model: name.model, run: name.run, seed, folder, parameters });
 
-async function train(
-  experiment: Experiment,
-  data: DataModel,
-  config: ExperimentModel['config'],
-  network: SNN,
-  { folder, seed, options }: Context & { readonly seed: number },
-): ReturnType<typeof fit> {
-  const { bench, learningframework } = experiment.config;
-  const { epochs } = config;
-  const { report, signal } = options;
-  return fit(network, data.train, {
-    epochs,
-    seed,
-    signal,
-    batchSize: config.batch_size,
-    optimizer: config.optimizer,
-    framework: learningframework,
-    validation: bench.use_test_as_valid ? data.test : data.valid,
-    onStep: report && ((info) => report({ event: 'step', ...info })),
-    onEpoch: (metrics) => {
-      writeMetrics(folder, { event: 'epoch', ...metrics });
-      report?.({ event: 'epoch', epochs, metrics });
-    },
-  });
-}
+    const trained = config.train && config.epochs > 0;
+    const fitted = trained ? await this.#train(network, folder) : undefined;
+    if (config.train || !config.load) await writeWeights(folder, network);
+    let interrupted = fitted?.interrupted ?? false;
+    let metrics = {} as Evaluation;
+    if (config.evaluate && !interrupted) {
+      const measured = await this.#evaluate(network, folder);
+      interrupted = measured === null;
+      if (measured) metrics = measured;
+    }
+    if (interrupted) writeMetrics(folder, { event: 'interrupted' });
+    else await this.#write(folder, shapes, true);
+    this.#report({ event: 'end', folder, interrupted, resumable: goesOn(config, folder) });
+    return { ...name, seed, folder, interrupted, metrics };
+  }
 
-// Null if it was interrupted.
-async function evaluateParts(
-  { config: { learningframework } }: Experiment,
-  data: DataModel,
-  batchSize: number,
-  network: SNN,
-  { folder, options: { report, signal } }: Context,
-): Promise<Evaluation | null> {
-  const all = {} as Evaluation;
-  for (const part of ['train', 'valid', 'test'] as const) {
-    const samples = data[part];
-    if (!samples) continue;
-    const prefix = part === 'valid' ? 'val_' : `${part}_`;
+  #report(event: RunEvent): void {
+    this.#options.report?.(event);
+  }
+
+  #tables(folder: string, shapes: Shapes): ReturnType<typeof runTables> {
+    const { name, model } = this.#run;
+    return runTables(folder, this.#experiment, { model: model.config, run: name.run, shapes });
+  }
+
+  // The result of a run that is finished; undefined for one that can go on. Throws if it must not.
+  async #former({ folder, record }: FoundRun, shapes: Shapes): Promise<RunResult | undefined> {
+    const { name, index, seed } = this.#run;
+    const [before, now] = [readTables(folder), this.#tables(folder, shapes)];
     try {
-      const options = { batchSize, prefix, framework: learningframework, ...(signal && { signal }) };
-      const metrics = await evaluate(network, samples, options);
-      Object.assign(all, metrics);
-      report?.({ event: 'evaluation', part, metrics });
+      requireSameRun(folder, before, now, index);
     } catch (error) {
-      if (!signal?.aborted || error !== signal.reason) throw error;
-      return null;
+      throw error instanceof ConfigError ? await this.#experiment.locate(error) : error;
+    }
+    if (!record.finished || wantsMore(before, now)) return undefined;
+    const last = readMetrics(folder).at(-1);
+    const { event, ...metrics } = last?.['event'] === 'evaluation' ? last : { event: '' };
+    const result = { ...name, seed, folder, interrupted: false, metrics: metrics as Evaluation };
+    this.#report({ event: 'skip', model: name.model, run: name.run, folder, metrics: result.metrics });
+    return result;
+  }
+
+  async #folder(shapes: Shapes): Promise<string> {
+    const { name, found } = this.#run;
+    const { root } = this.#session;
+    if (!found)
+      return await makeRunFolder(root, name, this.#files(join(root, name.bench, 'new'), shapes, false));
+    const { folder } = found;
+    await this.#write(folder, shapes, false);
+    if (!goesOn(this.#run.model.config, folder)) await rewriteMetrics(folder, []);
+    return folder;
+  }
+
+  async #write(folder: string, shapes: Shapes, finished: boolean): Promise<void> {
+    await writeFiles(folder, this.#files(folder, shapes, finished));
+  }
+
+  #files(folder: string, shapes: Shapes, finished: boolean): Parameters<typeof writeFiles>[1] {
+    const { name, index } = this.#run;
+    const record = { session: this.#session.id, model: name.model, index, run: name.run, finished };
+    return { tables: this.#tables(folder, shapes), record };
+  }
+
+  async #train(network: SNN, folder: string): Promise<FitResult> {
+    const { bench, learningframework } = this.#experiment.config;
+    const { config } = this.#run.model;
+    const { epochs, checkpoint = {}, early_stopping: earlyStopping } = config;
+    const data = this.#data;
+    try {
+      const result = await fit(network, data.train, {
+        epochs,
+        seed: this.#run.seed,
+        signal: this.#options.signal,
+        batchSize: config.batch_size,
+        optimizer: config.optimizer,
+        framework: learningframework,
+        validation: bench.use_test_as_valid ? data.test : data.valid,
+        accumulateGradBatches: config.accumulate_grad_batches,
+        gradientClipVal: config.gradient_clip_val,
+        gradientClipAlgorithm: config.gradient_clip_algorithm,
+        ...(earlyStopping && { earlyStopping: earlyStopping as EarlyStoppingOptions }),
+        ...(checkpoint && {
+          checkpoint: { ...checkpoint, folder: checkpointFolder(folder) },
+          resume: this.#run.found !== undefined,
+        }),
+        onStep: this.#options.report && ((info) => this.#report({ event: 'step', ...info })),
+        onEpoch: (metrics) => {
+          writeMetrics(folder, { event: 'epoch', ...metrics });
+          this.#report({ event: 'epoch', epochs, metrics });
+        },
+        onResume: async ({ checkpoint, epochs: finished, batches, notes }) => {
+          await rewriteMetrics(
+            folder,
+            finished.map((metrics) => ({ event: 'epoch', ...metrics })),
+          );
+          this.#report({ event: 'resume', checkpoint, epochs: finished.length, batches, notes });
+        },
+      });
+      if (result.stoppedEarly) this.#report({ event: 'early-stop', epoch: result.epochs.length });
+      return result;
+    } catch (error) {
+      throw error instanceof ConfigError ? await this.#located(error) : error;
     }
   }
-  writeMetrics(folder, { event: 'evaluation', ...all });
-  return all;
+
+  // An error in an option of `fit`, with the place that it has in the experiment.
+  async #located({ path: [first = '', ...rest], expected, got }: ConfigError): Promise<ConfigError> {
+    const own: Readonly<Record<string, ConfigPath>> = {
+      framework: ['learningframework'],
+      earlyStopping: ['model', this.#run.index, 'early_stopping'],
+      epochs: ['model', this.#run.index, 'epochs'],
+      optimizer: ['model', this.#run.index, 'optimizer'],
+    };
+    return await this.#experiment.locate(
+      new ConfigError([...(own[first] ?? [first]), ...rest], expected, got),
+    );
+  }
+
+  // Null if it was interrupted.
+  async #evaluate(network: SNN, folder: string): Promise<Evaluation | null> {
+    const { signal } = this.#options;
+    const batchSize = this.#run.model.config.batch_size;
+    const framework = this.#experiment.config.learningframework;
+    const all = {} as Evaluation;
+    for (const part of ['train', 'valid', 'test'] as const) {
+      const samples = this.#data[part];
+      if (!samples) continue;
+      const prefix = part === 'valid' ? 'val_' : `${part}_`;
+      try {
+        const options = { batchSize, prefix, framework, ...(signal && { signal }) };
+        const metrics = await evaluate(network, samples, options);
+        Object.assign(all, metrics);
+        this.#report({ event: 'evaluation', part, metrics });
+      } catch (error) {
+        if (!signal?.aborted || error !== signal.reason) throw error;
+        return null;
+      }
+    }
+    writeMetrics(folder, { event: 'evaluation', ...all });
+    return all;
+  }
 }
 
 function countOf(network: SNN): number {

@@ -41,6 +41,11 @@ export class State {
     this.#start = start;
   }
 
+  /** The field of the module that gives and takes it. */
+  get name(): string {
+    return this.#name;
+  }
+
   /** A new Tensor object over the state, or a number before the first input. */
   get value(): Tensor | number {
     const value = this.#value;
@@ -113,6 +118,11 @@ export class State {
 export abstract class MemoryModule extends StepModule {
   /** The states of this module alone. */
   protected abstract states(): Iterable<State>;
+
+  /** The states of this module alone by their names, as a checkpoint keeps them. */
+  *namedStates(): Generator<[string, State]> {
+    for (const state of this.states()) yield [state.name, state];
+  }
 
   /** Back to the initial states; to be called between sequences. */
   reset(): void {

@@ -1,33 +1,16 @@
-import { setImmediate as turn } from 'node:timers/promises';
-import { z } from 'zod';
 import type { Dataset } from '../data/index.js';
-import { Loader } from '../data/loader.js';
-import { ConfigError } from '../errors.js';
-import { resetNet } from '../layer/index.js';
-import { flag, integer, type ParameterTable, parameter, resolveParameters, shown } from '../parameters.js';
 import type { SNN } from '../snn.js';
-import { enableGrad, manualSeed, noGrad, randint, Scope, tidy } from '../tensor/index.js';
-import {
-  type Batch,
-  batches,
-  checkDataset,
-  epochOrder,
-  type Placement,
-  placementOf,
-  tensorsOf,
-} from './batches.js';
-import { BestEpoch } from './best-epoch.js';
-import { type OptimizerConfig, resolveFramework, resolveOptimizer } from './configuration.js';
-import { evaluate, judge, Meter, requireOutputs, switchMode } from './evaluate.js';
-import type { Framework } from './framework.js';
+import type { CheckpointOptions } from './checkpoint.js';
+import type { OptimizerConfig } from './configuration.js';
+import type { EarlyStoppingOptions } from './early-stopping.js';
 import type { KindConfig } from './kind.js';
-import type { Optimizer } from './optimizer.js';
-import type { Scheduler } from './scheduler.js';
+import { Training } from './training.js';
 
 /** Where training is; epochs and steps count from 1. */
 export interface StepInfo {
   readonly epoch: number;
   readonly epochs: number;
+  /** Batches of the epoch, this one among them. */
   readonly step: number;
   readonly steps: number;
   /** Mean loss of the batch; NaN without a loss. */
@@ -41,6 +24,18 @@ export interface StepInfo {
  * only), `train_loss`, `train_acc`, ..., and `val_loss`, `val_acc`, ... with a validation set.
  */
 export type EpochMetrics = Readonly<Record<string, number>> & { readonly epoch: number };
+
+/** From where a training goes on. */
+export interface ResumeInfo {
+  /** The checkpoint. */
+  readonly checkpoint: string;
+  /** The epochs that are finished. */
+  readonly epochs: readonly EpochMetrics[];
+  /** Batches of the epoch after them that are done. */
+  readonly batches: number;
+  /** What is not as it was (libtorch, threads, ...), so that the last bits of results may be others. */
+  readonly notes: readonly string[];
+}
 
 export interface FitOptions {
   /** 0 trains nothing. */
@@ -62,187 +57,51 @@ export interface FitOptions {
   readonly seed?: number | undefined;
   /** Leave out a last batch that is not full. Default false. */
   readonly dropLast?: boolean | undefined;
-  /** When it aborts, the current step is finished, and `fit` ends with `interrupted: true`. */
+  /**
+   * Batches whose gradients make one step of the optimizer; an epoch's last step may have fewer. Each sample has the
+   * same weight, so the gradient is that of one large batch. Default 1.
+   */
+  readonly accumulateGradBatches?: number | undefined;
+  /** Gradients are clipped to this before each step: their norm, or each value. Default 0, no clipping. */
+  readonly gradientClipVal?: number | undefined;
+  /** 'norm': the norm over all parameters together; 'value': each value by itself. Default 'norm'. */
+  readonly gradientClipAlgorithm?: 'norm' | 'value' | undefined;
+  /** Ends training when a metric stops getting better. Default: never. */
+  readonly earlyStopping?: EarlyStoppingOptions | undefined;
+  /** Writes checkpoints, also when training ends or is aborted. Default: none. */
+  readonly checkpoint?: CheckpointOptions | undefined;
+  /**
+   * Goes on from the last checkpoint of `checkpoint.folder`, from the beginning if there is none yet; or from the
+   * checkpoint at this path. On the same machine and number of threads the result is the same to the bit as that of a
+   * training that was never stopped. Only `epochs`, `earlyStopping` and `checkpoint` may have changed. Checkpoints of
+   * the folder that are further than the one at the path are removed when the next one is written. Default false.
+   */
+  readonly resume?: boolean | string | undefined;
+  /** When it aborts, the current step of the optimizer is finished, and `fit` ends with `interrupted: true`. */
   readonly signal?: AbortSignal | undefined;
   readonly onStep?: ((info: StepInfo) => void) | undefined;
   readonly onEpoch?: ((metrics: EpochMetrics) => void | Promise<void>) | undefined;
+  /** Called when training goes on from a checkpoint. Without it the notes become warnings of the process. */
+  readonly onResume?: ((info: ResumeInfo) => void | Promise<void>) | undefined;
 }
 
 export interface FitResult {
-  /** Of the epochs that were finished. */
+  /** Of the epochs that were finished, those before a checkpoint too. */
   readonly epochs: readonly EpochMetrics[];
   readonly interrupted: boolean;
   /** The epoch whose weights the network has, with `useBestEpoch`. */
   readonly bestEpoch?: number;
-}
-
-interface FitParameters {
-  readonly epochs: number;
-  readonly batchSize: number;
-  readonly seed?: number;
-  readonly dropLast: boolean;
-}
-
-const anything = z.unknown();
-
-const fitTable: ParameterTable = {
-  epochs: parameter('epochs', integer(0)),
-  batchSize: parameter('batch_size', integer(1).default(32)),
-  seed: parameter('seed', integer(0).optional()),
-  dropLast: parameter('drop_last', flag().default(false)),
-  // Checked by what uses them.
-  optimizer: parameter('optimizer', anything),
-  framework: parameter('framework', anything),
-  validation: parameter('validation', anything),
-  signal: parameter('signal', anything),
-  onStep: parameter('on_step', anything),
-  onEpoch: parameter('on_epoch', anything),
-};
-
-/** One training of one network. */
-class Training {
-  readonly #model: SNN;
-  readonly #data: Dataset;
-  readonly #options: FitOptions;
-  readonly #parameters: FitParameters;
-  readonly #framework: Framework;
-  readonly #optimizer: Optimizer | null = null;
-  readonly #scheduler: Scheduler | null = null;
-  readonly #placement: Placement;
-  readonly #outputs: number;
-  readonly #best: BestEpoch | null;
-  readonly #epochs: EpochMetrics[] = [];
-  #interrupted = false;
-
-  constructor(model: SNN, data: Dataset, options: FitOptions) {
-    this.#parameters = resolveParameters<FitParameters>(fitTable, options);
-    this.#framework = resolveFramework(options.framework ?? {}, model.stepMode, ['framework']).create();
-    const resolved = options.optimizer && resolveOptimizer(options.optimizer, ['optimizer']);
-    checkDataset(data, 'fit');
-    if (options.validation) checkDataset(options.validation, 'fit: validation');
-    this.#outputs = requireOutputs(model, data, 'fit');
-    this.#model = model;
-    this.#data = data;
-    this.#options = options;
-    this.#placement = placementOf(model);
-    this.#best = BestEpoch.of(this.#framework, model, options.validation !== undefined);
-    if (resolved && this.#framework.loss === null) {
-      throw new ConfigError(['framework', 'params', 'loss'], 'a loss for the optimizer', 'none');
-    }
-    const { batchSize, dropLast } = this.#parameters;
-    if (dropLast && data.length < batchSize) {
-      throw new ConfigError(
-        ['batchSize'],
-        `at most ${data.length}, the samples, with dropLast`,
-        shown(batchSize),
-      );
-    }
-    if (resolved)
-      ({ optimizer: this.#optimizer, scheduler: this.#scheduler } = resolved.create(model.parameters()));
-  }
-
-  async run(): Promise<FitResult> {
-    const { epochs, seed } = this.#parameters;
-    using loader = new Loader(this.#data);
-    if (seed !== undefined) manualSeed(seed);
-    const orderSeed = seed ?? drawnSeed();
-    const restore = switchMode(this.#model, true);
-    try {
-      for (let epoch = 1; epoch <= epochs && !this.#interrupted; epoch++) {
-        const metrics = await this.#epoch(epoch, loader, orderSeed);
-        if (metrics === null) break;
-        this.#epochs.push(metrics);
-        this.#best?.offer(metrics);
-        await this.#options.onEpoch?.(metrics);
-        this.#scheduler?.stepEpoch(metrics);
-      }
-      const bestEpoch = this.#best?.restore();
-      const result = { epochs: this.#epochs, interrupted: this.#interrupted };
-      return bestEpoch === undefined ? result : { ...result, bestEpoch };
-    } finally {
-      this.#optimizer?.zeroGrad();
-      this.#optimizer?.dispose();
-      this.#best?.dispose();
-      resetNet(this.#model);
-      restore();
-    }
-  }
-
-  // Null if it was interrupted between two steps.
-  async #epoch(epoch: number, loader: Loader, orderSeed: number): Promise<EpochMetrics | null> {
-    const { epochs, batchSize, dropLast } = this.#parameters;
-    const { length } = this.#data;
-    const steps = dropLast ? Math.floor(length / batchSize) : Math.ceil(length / batchSize);
-    const meter = new Meter(this.#framework, this.#outputs);
-    let step = 0;
-    for await (const batch of batches(loader, batchSize, epochOrder(length, orderSeed, epoch), dropLast)) {
-      if (this.#options.signal?.aborted) {
-        this.#interrupted = true;
-        return null;
-      }
-      const loss = await this.#step(batch, meter);
-      step += 1;
-      this.#options.onStep?.({ epoch, epochs, step, steps, loss, dataWait: batch.waited });
-      await turn();
-    }
-    const lr = this.#optimizer?.paramGroups[0]?.lr;
-    const trained = { epoch, ...(lr === undefined ? {} : { lr }), ...meter.report('train_') };
-    return { ...trained, ...(await this.#validate()) };
-  }
-
-  // The loss of the batch before its update.
-  async #step(batch: Batch, meter: Meter): Promise<number> {
-    using scope = new Scope();
-    const optimizer = this.#optimizer;
-    const forward = (): ReturnType<typeof judge> => {
-      const { x, y } = tensorsOf(batch, this.#placement);
-      return judge(this.#framework, this.#framework.forward(this.#model, x), y);
-    };
-    if (optimizer === null) {
-      return await meter.add(
-        batch,
-        scope.run(() => noGrad(forward)),
-      );
-    }
-    optimizer.zeroGrad();
-    const judgement = scope.run(() => enableGrad(forward));
-    await judgement.loss?.backwardAsync();
-    await optimizer.stepAsync();
-    this.#scheduler?.stepBatch();
-    return await meter.add(batch, judgement);
-  }
-
-  async #validate(): Promise<Record<string, number>> {
-    const { validation, framework, signal } = this.#options;
-    if (validation === undefined) return {};
-    const { batchSize } = this.#parameters;
-    try {
-      // A matrix for every epoch would fill the log.
-      const { cm, ncm, avg_class_accuracy, ...metrics } = await evaluate(this.#model, validation, {
-        batchSize,
-        prefix: 'val_',
-        ...(framework && { framework }),
-        ...(signal && { signal }),
-      });
-      return metrics;
-    } catch (error) {
-      if (!signal?.aborted || error !== signal.reason) throw error;
-      this.#interrupted = true;
-      return {};
-    }
-  }
-}
-
-function drawnSeed(): number {
-  return tidy(() => Number(randint(0, 2 ** 32, [1], { dtype: 'int64' }).item()));
+  /** Whether `earlyStopping` has ended training; absent if not. */
+  readonly stoppedEarly?: true;
 }
 
 /**
  * Trains a network: for each epoch the samples in a new order, the mean loss over a batch, its gradients, a step of
  * the optimizer; then the validation, and a step of the scheduler. The event loop gets a turn after each step, and
- * backward and the loading of data run on native threads; the data's values are copied at the start. The network is in training mode meanwhile; afterwards its modules have their modes
- * back, its states are reset and its gradients dropped.
- * @throws ConfigError for options; ShapeError for data that does not fit the network
+ * backward and the loading of data run on native threads; the data's values are copied at the start. The network is in
+ * training mode meanwhile; afterwards its modules have their modes back, its states are reset and its gradients dropped.
+ * @throws ConfigError for options; ShapeError for data that does not fit the network; CheckpointError for a checkpoint
+ * that cannot be written, is damaged, or belongs to another training
  */
 export async function fit(model: SNN, data: Dataset, options: FitOptions): Promise<FitResult> {
   return new Training(model, data, options).run();

@@ -4,6 +4,7 @@ import { resetNet } from '../layer/index.js';
 import type { StepMode } from '../nn/index.js';
 import {
   flag,
+  integer,
   list,
   oneOf,
   type ParameterTable,
@@ -38,6 +39,16 @@ export interface FrameworkOptions {
   readonly useBestEpoch?: boolean;
   /** Default `{ name: 'val_avgclsacc', mode: 'max' }`. */
   readonly checkpointMetric?: CheckpointMetric;
+  /** Accepted for configurations of other systems; a network is trained where its parameters are. Default 'auto'. */
+  readonly accelerator?: string;
+  /** Accepted likewise; training uses one device. Default 'auto'. */
+  readonly devices?: 'auto' | number | string | readonly number[];
+  /** 32, also as a string. */
+  readonly precision?: 32 | '32';
+  /** Whether the command line shows a bar on a terminal. Default true. */
+  readonly enableProgressBar?: boolean;
+  /** Steps between two updates of the bar; 0 for no bar. Default 1. */
+  readonly progressBarRefreshRate?: number;
 }
 
 interface FrameworkParameters {
@@ -66,6 +77,16 @@ const checkpointCheck = z
   .strictObject({ name: text(), mode: oneOf(['max', 'min']) })
   .default({ name: 'val_avgclsacc', mode: 'max' });
 
+const devicesCheck = z
+  .union([z.literal('auto'), integer(-1), z.string().regex(/^-?[\d, ]+$/), list(integer(0)).min(1)])
+  .describe('"auto", a number of devices, or a list of them')
+  .default('auto');
+
+const precisionCheck = z
+  .union([z.literal(32), z.literal('32')])
+  .describe('32: mixed precision ("16-mixed", "bf16-mixed") is not available in this version')
+  .default(32);
+
 /**
  * A way to present samples to a spiking network in time, and what is measured of its outputs. Every `forward` begins
  * with a reset of the network; its output is the mean over the time steps.
@@ -77,6 +98,11 @@ export abstract class Framework {
     enableConfusionMatrix: parameter('enable_confusion_matrix', flag().default(true)),
     useBestEpoch: parameter('use_best_epoch', flag().default(false)),
     checkpointMetric: parameter('checkpoint_metric', checkpointCheck),
+    accelerator: parameter('accelerator', text().default('auto')),
+    devices: parameter('devices', devicesCheck),
+    precision: parameter('precision', precisionCheck),
+    enableProgressBar: parameter('enable_progress_bar', flag().default(true)),
+    progressBarRefreshRate: parameter('progress_bar_refresh_rate', integer(0).default(1)),
   };
 
   readonly loss: Loss | null;
@@ -84,6 +110,8 @@ export abstract class Framework {
   readonly enableConfusionMatrix: boolean;
   readonly useBestEpoch: boolean;
   readonly checkpointMetric: CheckpointMetric;
+  /** Whether the network's states go on from batch to batch, so that checkpoints have them. `forward` here resets them. */
+  readonly keepsStates: boolean = false;
 
   /** Options in either spelling. @throws ConfigError */
   constructor(options: FrameworkOptions = {}) {

@@ -1,4 +1,5 @@
 export { epochOrder } from './batches.js';
+export type { CheckpointOptions } from './checkpoint.js';
 export {
   type OptimizerClass,
   type OptimizerConfig,
@@ -9,6 +10,7 @@ export {
   resolveOptimizer,
   type SchedulerConfig,
 } from './configuration.js';
+export { EarlyStopping, type EarlyStoppingOptions } from './early-stopping.js';
 export {
   type ConfusionReport,
   type EvaluateOptions,
@@ -18,7 +20,14 @@ export {
   type PredictOptions,
   predict,
 } from './evaluate.js';
-export { type EpochMetrics, type FitOptions, type FitResult, fit, type StepInfo } from './fit.js';
+export {
+  type EpochMetrics,
+  type FitOptions,
+  type FitResult,
+  fit,
+  type ResumeInfo,
+  type StepInfo,
+} from './fit.js';
 export {
   type CheckpointMetric,
   Framework,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { after, test } from 'node:test';
@@ -126,7 +126,7 @@ test('train in a pipe writes lines and a folder; evaluate, predict and info go w
   const expected = [...runs, /^test accuracy: \d+\.\d\d % \(mean of 2 runs, \d+\.\d\d % to \d+\.\d\d %\)$/];
   assert.equal(lines.length, expected.length, out);
   for (const [i, pattern] of expected.entries()) assert.match(lines[i]!, pattern);
-  assert.match(err, /^note: learningframework\.kind: .*\n$/);
+  assert.equal(err, '');
 
   const [evaluation] = events(run(['evaluate', 'runs/digits/smlp_r1', '--json']).out);
   const metrics = readFileSync(join(folder, 'runs/digits/smlp_r1/metrics.jsonl'), 'utf8');
@@ -340,14 +340,98 @@ for (const [signal, expected] of [
     child.kill(signal);
     const { code, out, err } = await end;
     assert.equal(code, expected, err);
-    assert.ok(out.endsWith(`interrupted; what was learned is in runs/${signal}/smlp_r0\n`));
+    const own = `runs/${signal}/smlp_r0`;
+    const args = [digits, '--model.0.epochs=1000000', `--bench.name=${signal}`, '--resume', own];
+    assert.deepEqual(out.trimEnd().split('\n').slice(-2), [
+      `interrupted; what was learned is in ${own}`,
+      `to go on: spikenode train ${args.join(' ')}`,
+    ]);
     assert.match(err, new RegExp(`^note: ${signal}: finishing the step`, 'm'));
-    const evaluated = run(['evaluate', `runs/${signal}/smlp_r0`]);
+    const evaluated = run(['evaluate', own]);
     assert.equal(evaluated.code, 0, evaluated.err);
-    const metrics = readFileSync(join(folder, `runs/${signal}/smlp_r0/metrics.jsonl`), 'utf8');
+    const metrics = readFileSync(join(folder, own, 'metrics.jsonl'), 'utf8');
     assert.deepEqual(events(metrics).at(-1), { event: 'interrupted' });
   });
 }
+
+test('what cannot be resumed is a sentence', () => {
+  const none = run(['train', digits, '--bench.name=unknown', '--resume']);
+  assert.deepEqual(
+    [none.code, none.err],
+    [2, 'resume: expected a run of this experiment in runs/unknown, got none\n'],
+  );
+  const empty = run(['train', digits, '--resume', 'nowhere']);
+  assert.deepEqual(
+    [empty.code, empty.err],
+    [2, 'resume: expected the folder of a run, got nowhere, which has no run.json\n'],
+  );
+  const short = ['train', digits, '--model.0.epochs=2', '--bench.name=finished'];
+  const first = run(short);
+  assert.equal(first.code, 0, first.err);
+  const again = run([...short, '--resume']);
+  assert.deepEqual(again, {
+    code: 0,
+    out: 'smlp, run 0: finished already, in runs/finished/smlp_r0\n',
+    err: '',
+  });
+  const changed = run([...short, '--model.0.batch_size=32', '--resume', 'runs/finished/smlp_r0']);
+  assert.deepEqual(changed, {
+    code: 2,
+    out: '',
+    err: '--model.0.batch_size=32: model.0.batch_size: expected 64, as runs/finished/smlp_r0 has begun, got 32\n',
+  });
+  const file = variant('slower.toml', 'lr = 5e-3', 'lr = 5e-4');
+  const slower = run(['train', file, ...short.slice(2), '--resume']);
+  const place = 'slower.toml:42:19: model.0.optimizer.params.lr';
+  assert.equal(slower.err, `${place}: expected 0.005, as runs/finished/smlp_r0 has begun, got 0.0005\n`);
+  const more = run([...short.slice(0, 2), '--model.0.epochs=4', '--bench.name=finished', '--resume']);
+  assert.equal(more.code, 0, more.err);
+  assert.match(more.out, /\ngoing on after epoch 2\nepoch 3\/4 .*\nepoch 4\/4 /);
+});
+
+test('a damaged checkpoint is a sentence, and stays', () => {
+  const args = ['train', digits, '--model.0.epochs=1', '--bench.name=damage'];
+  run(args);
+  const checkpoint = 'runs/damage/smlp_r0/checkpoints/epoch-1-step-23';
+  truncateSync(join(folder, checkpoint, 'tensors.safetensors'), 1000);
+  const { code, err } = run([...args, '--model.0.epochs=2', '--resume']);
+  assert.equal(code, 1);
+  assert.match(
+    err,
+    new RegExp(`^error: ${checkpoint}: the checkpoint is damaged: tensors.safetensors: .*\n$`),
+  );
+  assert.ok(existsSync(join(folder, checkpoint, 'state.json')));
+});
+
+test('the parameters of the original for its trainer are accepted', () => {
+  const keys = 'accelerator = "gpu", devices = 2, precision = 32, enable_progress_bar = false';
+  const more = 'progress_bar_refresh_rate = 10, enable_confusion_matrix = false';
+  const file = variant('trainer.toml', 'loss = "crossentropy"', `extra = 1`);
+  const text = readFileSync(join(folder, file), 'utf8');
+  const params = `[learningframework]\nparams = { loss = "crossentropy", ${keys}, ${more} }`;
+  writeFileSync(
+    join(folder, file),
+    text.replace('[learningframework]', params).replace('  [learningframework.params]\n  extra = 1\n', ''),
+  );
+  const { code, err } = run(['train', file, '--model.0.epochs=1', '--bench.name=trainer']);
+  assert.deepEqual(
+    [code, err.split('\n')],
+    [
+      0,
+      [
+        'note: learningframework.params.accelerator: "gpu" is accepted; experiments are trained on the CPU',
+        'note: learningframework.params.devices: 2 is accepted; training uses one device',
+        '',
+      ],
+    ],
+  );
+  const mixed = run(['train', digits, '--learningframework.params.precision=16-mixed']);
+  assert.equal(mixed.code, 2);
+  assert.match(
+    mixed.err,
+    /precision: expected 32: mixed precision .* is not available in this version, got "16-mixed"/,
+  );
+});
 
 test('a second signal ends at once', async () => {
   const { child, until, end } = start(['train', withPlugin('endless.toml', 'endless.js')]);

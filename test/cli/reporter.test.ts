@@ -47,7 +47,7 @@ test('the bar counts the steps of all epochs and is gone before anything is prin
       { event: 'epoch', epochs: 2, metrics: { epoch: 1 } },
       step(2, 3),
       { event: 'evaluation', part: 'test', metrics: { test_loss: 0.25, test_acc: 0.97777 } },
-      { event: 'end', folder: 'runs/a', interrupted: false },
+      { event: 'end', folder: 'runs/a', interrupted: false, resumable: true },
     ]),
     [
       ['start', 20, 4, payload(1)],

@@ -335,8 +335,44 @@ test('a valid experiment has its defaults, and the template in each model', asyn
   assert.deepEqual(second, { name: 'two', kind: 'SMLP', epochs: 0, batch_size: 32, ...rest });
   assert.deepEqual([config.model[0]?.epochs, config.model[0]?.batch_size], [3, 64]);
   assert.equal(built.length, 2);
-  assert.equal(notes.length, 1);
-  assert.match(notes[0]!, /^learningframework\.kind: /);
+  assert.deepEqual(notes, []);
+});
+
+test('keys of the training are checked, and have their defaults', async () => {
+  const keys = `accumulate_grad_batches = 2
+gradient_clip_val = 1
+gradient_clip_algorithm = "value"
+early_stopping = { monitor = "train_loss", patience = 5 }
+checkpoint = { every_steps = 10, keep = 3 }
+`;
+  const text = valid.replace('[model_template]\n', `[model_template]\n${keys}`);
+  const { config } = await checkExperiment(text, 'e.toml');
+  for (const model of config.model) {
+    assert.equal(model.accumulate_grad_batches, 2);
+    assert.deepEqual(model.early_stopping, { monitor: 'train_loss', mode: 'min', patience: 5, min_delta: 0 });
+    assert.deepEqual(model.checkpoint, { every_steps: 10, every_epochs: 1, keep: 3 });
+  }
+  const errors = [
+    ['accumulate_grad_batches = 2', 'accumulate_grad_batches = 0', '14:27', 'an integer >= 1, got 0'],
+    ['gradient_clip_val = 1', 'gradient_clip_val = -1', '15:21', 'a number >= 0, got -1'],
+    ['"value"', '"l2"', '16:27', 'one of "norm", "value", got "l2"'],
+    ['patience = 5', 'patience = 0', '17:55', 'an integer >= 1, got 0'],
+    ['patience = 5', 'patient = 5', '17:44', 'a known key (nearest: patience), got unknown key "patient"'],
+    [
+      'every_steps = 10',
+      'every_step = 10',
+      '18:16',
+      'a known key (nearest: every_steps), got unknown key "every_step"',
+    ],
+    ['keep = 3', 'keep = "3"', '18:41', 'an integer >= 1, got "3"'],
+    ['checkpoint = {', 'checkpoint = true # {', '18:14', 'a table, got true'],
+  ] as const;
+  for (const [from, to, place, message] of errors) {
+    const found = await errorOf(text.replace(from, to));
+    assert.ok(found.startsWith(`x/e.toml:${place}: model_template.`) && found.endsWith(message), found);
+  }
+  const off = await checkExperiment(valid, 'e.toml', ['--model.0.checkpoint=false']);
+  assert.equal(off.config.model[0]?.checkpoint, false);
 });
 
 test('what is accepted with a note', async () => {

@@ -259,6 +259,107 @@ test('an abort in the last turn of onEpoch loses nothing', async () => {
   assert.deepEqual([result.interrupted, result.epochs.length], [false, 2]);
 });
 
+test('accumulated batches have the gradient of one large batch, in the last step too', async () => {
+  const weights: number[][] = [];
+  const data = samples(45);
+  for (const [batchSize, accumulateGradBatches] of [
+    [20, 1],
+    [5, 4],
+    [10, 2],
+    [4, 5],
+  ] as const) {
+    const model = network().to('float64');
+    const optimizer = { kind: 'SGD', params: { lr: 0.5, momentum: 0.9 } };
+    const options = { epochs: 3, seed: 1, batchSize, accumulateGradBatches, optimizer };
+    const { epochs } = await fit(model, data, options);
+    weights.push([...weightsOf(model), ...epochs.map((own) => own['train_loss']!)]);
+  }
+  for (const other of weights.slice(1)) assert.ok(largestDifference(weights[0]!, other) < 1e-9);
+  // Batches of unequal size in one step: 7 + 7 + 6 samples count each the same.
+  const [uneven, whole] = [network().to('float64'), network().to('float64')];
+  const sgd = { kind: 'SGD', params: { lr: 0.5 } };
+  await fit(uneven, samples(20), {
+    epochs: 2,
+    seed: 1,
+    batchSize: 7,
+    accumulateGradBatches: 3,
+    optimizer: sgd,
+  });
+  await fit(whole, samples(20), { epochs: 2, seed: 1, batchSize: 20, optimizer: sgd });
+  assert.ok(largestDifference(weightsOf(uneven), weightsOf(whole)) < 1e-9);
+});
+
+test('accumulated batches are one large batch for a weighted and for a summed loss too', async () => {
+  const sgd = { kind: 'SGD', params: { lr: 0.05 } };
+  for (const params of [{ weight: [1, 5, 0.5] }, { reduction: 'sum' }]) {
+    const framework = { params: { loss: { kind: 'crossentropy', params } } };
+    const [parts, whole] = [network().to('float64'), network().to('float64')];
+    const own = { epochs: 2, seed: 1, optimizer: sgd, framework };
+    await fit(parts, samples(33), { ...own, batchSize: 5, accumulateGradBatches: 4 });
+    await fit(whole, samples(33), { ...own, batchSize: 20 });
+    assert.ok(largestDifference(weightsOf(parts), weightsOf(whole)) < 1e-9, JSON.stringify(params));
+  }
+});
+
+test('gradients are clipped by their norm or each by itself, before the step', async () => {
+  const changes = async (options: Partial<FitOptions>): Promise<number[]> => {
+    const model = network();
+    const before = weightsOf(model);
+    const optimizer = { kind: 'SGD', params: { lr: 1 } };
+    await fit(model, samples(32), { epochs: 1, seed: 0, batchSize: 32, optimizer, ...options });
+    return weightsOf(model).map((value, i) => before[i]! - value);
+  };
+  const norm = (values: readonly number[]): number => Math.hypot(...values);
+  const free = await changes({});
+  const clipped = await changes({ gradientClipVal: norm(free) / 4 });
+  assert.ok(Math.abs(norm(clipped) / norm(free) - 1 / 4) < 1e-4);
+  assert.ok(
+    largestDifference(
+      clipped.map((value) => 4 * value),
+      free,
+    ) < 1e-5,
+  );
+  const limit = Math.max(...free.map(Math.abs)) / 2;
+  const clamped = await changes({ gradientClipVal: limit, gradientClipAlgorithm: 'value' });
+  const expected = free.map((value) => Math.min(limit, Math.max(-limit, value)));
+  assert.ok(largestDifference(clamped, expected) < 1e-6);
+  assert.deepEqual(await changes({ gradientClipVal: 2 * norm(free) }), free);
+});
+
+test('early stopping ends training after epochs without a better value', async () => {
+  const scheduler = { kind: 'StepLR', params: { step_size: 4, gamma: 100 } };
+  const run = (earlyStopping: object): ReturnType<typeof fit> =>
+    fit(network(), samples(100), {
+      epochs: 12,
+      seed: 0,
+      validation: samples(50, 2),
+      optimizer: { ...adam, scheduler },
+      earlyStopping,
+    });
+  for (const { patience, ...own } of [
+    { patience: 2 },
+    { patience: 3, monitor: 'val_acc', mode: 'max' },
+    { patience: 1, min_delta: 0.3 },
+  ] as { patience: number; monitor?: string; mode?: string; min_delta?: number }[]) {
+    const { epochs, stoppedEarly, interrupted } = await run({ patience, ...own });
+    assert.deepEqual([stoppedEarly, interrupted], [true, false]);
+    const values = epochs.map(
+      (metrics) => metrics[own.monitor ?? 'val_loss']! * (own.mode === 'max' ? -1 : 1),
+    );
+    let best = Number.POSITIVE_INFINITY;
+    let waited = 0;
+    const ends = values.map((value) => {
+      waited = value < best - (own.min_delta ?? 0) ? 0 : waited + 1;
+      if (waited === 0) best = value;
+      return waited >= patience;
+    });
+    assert.equal(ends.indexOf(true), epochs.length - 1, values.join());
+    assert.ok(epochs.length < 12);
+  }
+  const all = await run({ patience: 12 });
+  assert.deepEqual([all.epochs.length, all.stoppedEarly], [12, undefined]);
+});
+
 test('use_best_epoch ends with the weights of the best epoch', async () => {
   const model = network();
   const validation = samples(50, 2);
@@ -325,6 +426,11 @@ test('wrong options are ConfigErrors with their place', async () => {
   await wrong({ framework: { kind: 'SpikingJelly' } }, 'framework.kind', /step_mode is "m"/);
   await wrong({ framework: { params: { loss: null } }, optimizer: adam }, 'framework.params.loss', /a loss/);
   await wrong({ dropLast: true, batchSize: 21 }, 'batchSize', /at most 20/);
+  await wrong({ accumulateGradBatches: 0 }, 'accumulateGradBatches', /an integer >= 1/);
+  await wrong({ gradientClipVal: -1 }, 'gradientClipVal', /a number >= 0/);
+  await wrong({ gradientClipAlgorithm: 'l1' }, 'gradientClipAlgorithm', /one of "norm", "value"/);
+  await wrong({ earlyStopping: { patience: 0 } }, 'earlyStopping.patience', /an integer >= 1/);
+  await wrong({ earlyStopping: {} }, 'earlyStopping.monitor', /one of train_prec, .*no validation set/);
   const best = { params: { use_best_epoch: true } };
   await wrong({ framework: best }, 'framework.params.checkpoint_metric.name', /no validation set/);
 });
