@@ -15,7 +15,7 @@ import {
 } from '../parameters.js';
 import { Registry } from '../registry.js';
 import type { SNN } from '../snn.js';
-import { isTensor, stack, type Tensor } from '../tensor/index.js';
+import { autocast, type Device, isTensor, stack, type Tensor } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
 import { type KindConfig, resolveKind } from './kind.js';
 import { type Loss, losses } from './loss.js';
@@ -43,13 +43,19 @@ export interface FrameworkOptions {
   readonly accelerator?: string;
   /** Accepted likewise; training uses one device. Default 'auto'. */
   readonly devices?: 'auto' | number | string | readonly number[];
-  /** 32, also as a string. */
-  readonly precision?: 32 | '32';
+  /**
+   * 32, also as a string, or with the network's matrix products and convolutions in bfloat16 ('bf16-mixed') or in
+   * float16 with scaled losses ('16-mixed'). Default 32.
+   */
+  readonly precision?: Precision;
   /** Whether the command line shows a bar on a terminal. Default true. */
   readonly enableProgressBar?: boolean;
   /** Steps between two updates of the bar; 0 for no bar. Default 1. */
   readonly progressBarRefreshRate?: number;
 }
+
+/** What a network computes in, under Lightning's names. */
+export type Precision = 32 | '32' | 'bf16-mixed' | '16-mixed';
 
 interface FrameworkParameters {
   readonly loss: Loss | null;
@@ -57,6 +63,7 @@ interface FrameworkParameters {
   readonly enableConfusionMatrix: boolean;
   readonly useBestEpoch: boolean;
   readonly checkpointMetric: CheckpointMetric;
+  readonly precision: Precision;
 }
 
 function lossOf(value: unknown): Loss | null {
@@ -83,9 +90,15 @@ const devicesCheck = z
   .default('auto');
 
 const precisionCheck = z
-  .union([z.literal(32), z.literal('32')])
-  .describe('32: mixed precision ("16-mixed", "bf16-mixed") is not available in this version')
+  .union([z.literal(32), z.literal('32'), z.literal('bf16-mixed'), z.literal('16-mixed')])
+  .describe('32, "bf16-mixed" or "16-mixed"')
   .default(32);
+
+/** The 16-bit dtype of a mixed precision; null for 32 bits. */
+export function mixedDtype(precision: Precision): 'bfloat16' | 'float16' | null {
+  if (precision === 'bf16-mixed') return 'bfloat16';
+  return precision === '16-mixed' ? 'float16' : null;
+}
 
 /**
  * A way to present samples to a spiking network in time, and what is measured of its outputs. Every `forward` begins
@@ -110,6 +123,7 @@ export abstract class Framework {
   readonly enableConfusionMatrix: boolean;
   readonly useBestEpoch: boolean;
   readonly checkpointMetric: CheckpointMetric;
+  readonly precision: Precision;
   /** Whether the network's states go on from batch to batch, so that checkpoints have them. `forward` here resets them. */
   readonly keepsStates: boolean = false;
 
@@ -121,12 +135,14 @@ export abstract class Framework {
     this.enableConfusionMatrix = own.enableConfusionMatrix;
     this.useBestEpoch = own.useBestEpoch;
     this.checkpointMetric = own.checkpointMetric;
+    this.precision = own.precision;
   }
 
   /**
    * The network's outputs for a batch, averaged over time: `[N, ...outputShape]`.
    * @param x as stored, channels last: `[N, H, W, C]`, `[N, S, C]` or `[N, features]`, with the time after N for
    * the frameworks with time steps in the data
+   * In mixed precision the network runs in a region of `autocast`, and its outputs are float32.
    * @throws ShapeError for another rank or another number of time steps than the network has, or
    * outputs that are not as the network's `outputShape` says
    */
@@ -141,7 +157,7 @@ export abstract class Framework {
       );
     }
     resetNet(model);
-    const outputs = this.present(model, input, steps).mean(0);
+    const outputs = this.#mixed(x.device, () => this.present(model, input, steps)).mean(0);
     const expected = [x.shape[0], ...model.outputShape];
     if (String(outputs.shape) !== String(expected)) {
       throw new ShapeError(
@@ -150,6 +166,13 @@ export abstract class Framework {
       );
     }
     return outputs;
+  }
+
+  // Outputs in float32 again, for the mean over time and the loss.
+  #mixed(device: Device, present: () => Tensor): Tensor {
+    const dtype = mixedDtype(this.precision);
+    if (dtype === null) return present();
+    return autocast({ dtype, device: device === 'cpu' ? 'cpu' : 'cuda' }, present).to('float32');
   }
 
   /** The outputs `[T, N, *]` for an input `[N, *]`, or `[N, T, *]` with time in the data. */

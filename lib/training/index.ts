@@ -34,6 +34,7 @@ export {
   type FrameworkClass,
   type FrameworkOptions,
   frameworks,
+  type Precision,
   requireStepMode,
   SpikingJelly,
   SpikingJellyMultiStep,

@@ -2,6 +2,7 @@ import { MemoryModule } from '../layer/index.js';
 import type { Module } from '../nn/index.js';
 import { getRngState, isTensor, keep, setRngState, type Tensor } from '../tensor/index.js';
 import type { BestEpoch, BestEpochState } from './best-epoch.js';
+import type { GradScaler } from './grad-scaler.js';
 import type { Optimizer, OptimizerStateDict, SavedGroup } from './optimizer.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -10,6 +11,7 @@ export interface TrainingParts {
   readonly model: Module;
   readonly optimizer: Optimizer | null;
   readonly scheduler: Scheduler | null;
+  readonly scaler: GradScaler;
   readonly best: BestEpoch | null;
   /** Whether the states of neurons go on from batch to batch. */
   readonly keepsStates: boolean;
@@ -23,8 +25,8 @@ export interface PartsState {
     readonly values: Readonly<Record<string, number>>;
   } | null;
   readonly scheduler: object | null;
-  /** Of a scaler of losses; there is none in 32 bits. */
-  readonly scaler: null;
+  /** Of the scaler of losses; empty where none is needed. */
+  readonly scaler: ReturnType<GradScaler['stateDict']>;
   readonly best_epoch: BestEpochState | null;
   /** States before their first input. */
   readonly neuron_states: Readonly<Record<string, number>>;
@@ -57,7 +59,7 @@ export function capture(parts: TrainingParts): { state: PartsState; tensors: Map
   const state = {
     optimizer: saved ? { param_groups: saved.param_groups, values } : null,
     scheduler: parts.scheduler?.stateDict() ?? null,
-    scaler: null,
+    scaler: parts.scaler.stateDict(),
     best_epoch: parts.best?.stateDict() ?? null,
     neuron_states: numbers,
   };
@@ -75,6 +77,7 @@ export function restore(parts: TrainingParts, state: PartsState, tensors: Readon
   for (const [name, buffer] of temporaryBuffers(parts.model)) buffer.copy_(required(buffers, name));
   parts.optimizer?.loadStateDict(optimizerState(state, group('optimizer.')));
   if (state.scheduler !== null) parts.scheduler?.loadStateDict(state.scheduler as never);
+  parts.scaler.loadStateDict(state.scaler);
   if (state.best_epoch !== null) parts.best?.loadStateDict(state.best_epoch, group('best.'));
   const states = group('states.');
   for (const [name, own] of parts.keepsStates ? statesOf(parts.model) : []) {

@@ -40,7 +40,8 @@ import { resolveFramework, resolveOptimizer } from './configuration.js';
 import { EarlyStopping } from './early-stopping.js';
 import { evaluate, judge, Meter, requireOutputs, switchMode } from './evaluate.js';
 import type { EpochMetrics, FitOptions, FitResult } from './fit.js';
-import type { Framework } from './framework.js';
+import { type Framework, mixedDtype } from './framework.js';
+import { GradScaler } from './grad-scaler.js';
 import type { Optimizer } from './optimizer.js';
 import type { Scheduler } from './scheduler.js';
 import { TrainingCheckpoints } from './training-checkpoints.js';
@@ -88,6 +89,8 @@ export class Training {
   readonly #framework: Framework;
   readonly #optimizer: Optimizer | null = null;
   readonly #scheduler: Scheduler | null = null;
+  // In 16 bits small gradients would vanish in float16 alone.
+  readonly #scaler: GradScaler;
   readonly #placement: Placement;
   readonly #outputs: number;
   readonly #best: BestEpoch | null;
@@ -132,6 +135,7 @@ export class Training {
         shown(batchSize),
       );
     }
+    this.#scaler = new GradScaler({ enabled: mixedDtype(this.#framework.precision) === 'float16' });
     this.#checkpoints = TrainingCheckpoints.of(options);
     this.#meter = this.#newMeter();
     if (resolved)
@@ -161,6 +165,7 @@ export class Training {
       await this.#checkpoints?.finish().catch(() => {});
       this.#optimizer?.zeroGrad();
       this.#optimizer?.dispose();
+      this.#scaler.dispose();
       this.#best?.dispose();
       resetNet(this.#model);
       restore();
@@ -195,6 +200,7 @@ export class Training {
       model: this.#model,
       optimizer: this.#optimizer,
       scheduler: this.#scheduler,
+      scaler: this.#scaler,
       best: this.#best,
       keepsStates: this.#framework.keepsStates,
     };
@@ -277,10 +283,15 @@ export class Training {
     const judgement = scope.run(() => enableGrad(forward));
     const { loss } = judgement;
     const share = weight === 1 ? loss : scope.run(() => enableGrad(() => loss?.mul(weight)));
-    await share?.backwardAsync();
+    const scaler = this.#scaler;
+    await scope.run(() => enableGrad(() => share && scaler.scale(share)))?.backwardAsync();
     if (isLast) {
-      this.#clip(optimizer);
-      await optimizer.stepAsync();
+      if (this.#parameters.gradientClipVal > 0) {
+        scaler.unscale_(optimizer);
+        this.#clip(optimizer);
+      }
+      await scaler.stepAsync(optimizer);
+      scaler.update();
       this.#scheduler?.stepBatch();
     }
     return await this.#meter.add(batch, judgement);
@@ -288,7 +299,6 @@ export class Training {
 
   #clip(optimizer: Optimizer): void {
     const { gradientClipVal: limit, gradientClipAlgorithm: algorithm } = this.#parameters;
-    if (limit === 0) return;
     const parameters = optimizer.paramGroups.flatMap(({ params }) => params);
     tidy(() => {
       if (algorithm === 'value') clipGradValue(parameters, limit);
