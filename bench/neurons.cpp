@@ -1,7 +1,8 @@
 // LIF (tau 2, threshold 1, hard reset to 0, detached reset, ATan alpha 2) through the operator
 // spikenode::lif, interleaved in one process with (a) the same maths as a loop of libtorch
-// operators and (b) a plain vector loop over the bytes that this variant must move. Prints ns per
-// neuron and step and paired ratios. Usage: bench_neurons [pairs]
+// operators and (b) a plain vector loop over the bytes that this variant must move; then other
+// neurons, surrogates, parameters and dtypes against (b). Prints ns per neuron and step and paired
+// ratios. Usage: bench_neurons [pairs]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -50,17 +51,30 @@ Tensor operator_loop(const Tensor& x) {
   return at::stack(spikes);
 }
 
-// The public operator, called unboxed as C++ users would.
-Tensor fused(const Tensor& x, const Tensor& v) {
-  using Result = std::tuple<Tensor, Tensor, Tensor>;
-  using Signature =
-      Result(const Tensor&, const Tensor&, double, bool, double, std::optional<double>, bool,
-             std::string_view, at::ArrayRef<double>, bool, bool);
+using Result = std::tuple<Tensor, Tensor, Tensor>;
+using Optional = std::optional<Tensor>;
+
+// The public operators, called unboxed as C++ users would.
+Tensor lif(const Tensor& x, const Tensor& v, std::string_view surrogate, const Optional& tau,
+           const Optional& threshold) {
+  using Signature = Result(const Tensor&, const Tensor&, double, bool, const Optional&, double,
+                           std::optional<double>, bool, std::string_view, at::ArrayRef<double>,
+                           bool, const Optional&, bool);
   static const auto op =
       c10::Dispatcher::singleton().findSchemaOrThrow("spikenode::lif", "").typed<Signature>();
-  const double alpha[] = {kAlpha};
-  return std::get<0>(op.call(x, v, kTau, true, kThreshold, 0., true, "ATan", alpha, true, false));
+  return std::get<0>(
+      op.call(x, v, kTau, true, tau, kThreshold, 0., true, surrogate, {}, true, threshold, false));
 }
+Tensor parametric_lif(const Tensor& x, const Tensor& v, const Tensor& w) {
+  using Signature =
+      Result(const Tensor&, const Tensor&, const Tensor&, bool, double, std::optional<double>, bool,
+             std::string_view, at::ArrayRef<double>, bool, const Optional&, bool);
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("spikenode::parametric_lif", "")
+                             .typed<Signature>();
+  return std::get<0>(op.call(x, v, w, true, kThreshold, 0., true, "ATan", {}, true, {}, false));
+}
+Tensor fused(const Tensor& x, const Tensor& v) { return lif(x, v, "ATan", {}, {}); }
 
 // (b): ordinary stores. Forward reads x and writes s and h; backward reads the gradient and h and
 // writes over h; inference reads x and writes s.
@@ -178,6 +192,109 @@ class Case {
   Tensor x_, v_, gradient_, s_, h_;
 };
 
+// Another neuron, surrogate, form of parameters or dtype beside a copy of the bytes that it must
+// move: saved membranes as above; for 16 bits x, and one checkpoint of a state in 16 steps.
+struct Variant {
+  const char* name;
+  at::ScalarType dtype;
+  std::vector<Tensor> parameters;  // that are learned
+  std::function<Tensor(const Tensor& x, const Tensor& v)> compute;
+};
+
+template <class T>
+void copy_variant(Times& times, const Tensor& x, const Tensor& g, Tensor& s, Tensor& h) {
+  const T* from = static_cast<const T*>(x.const_data_ptr());
+  const T* gradient = static_cast<const T*>(g.const_data_ptr());
+  T* to = static_cast<T*>(s.mutable_data_ptr());
+  T* saved = static_cast<T*>(h.mutable_data_ptr());
+  const auto spread = [&](const std::function<void(int64_t, int64_t)>& body) {
+    return nanoseconds([&] {
+             at::parallel_for(0, x.numel(), 32768,
+                              [&](int64_t begin, int64_t end) { body(begin, end); });
+           }) /
+           static_cast<double>(x.numel());
+  };
+  const bool half = sizeof(T) == 2;
+  times.forward.push_back(spread([=](int64_t begin, int64_t end) {
+    if (half) {
+      for (int64_t i = begin; i < end; ++i) to[i] = from[i];
+    } else {
+      for (int64_t i = begin; i < end; ++i) to[i] = saved[i] = from[i];
+    }
+  }));
+  times.backward.push_back(spread([=](int64_t begin, int64_t end) {
+    if (half) {
+      for (int64_t i = begin; i < end; ++i) to[i] = from[i] ^ gradient[i];
+    } else {
+      for (int64_t i = begin; i < end; ++i) saved[i] ^= gradient[i];
+    }
+  }));
+}
+
+void run_variant(const Variant& variant, int64_t steps, int64_t neurons, int pairs) {
+  const Tensor x = at::rand({steps, neurons}).mul_(2).to(variant.dtype).requires_grad_();
+  const Tensor v = at::zeros({neurons});
+  const Tensor g = at::randn({steps, neurons}).to(variant.dtype);
+  Tensor s = at::zeros_like(g), h = at::zeros_like(g);
+  std::vector<Tensor> inputs{x};
+  inputs.insert(inputs.end(), variant.parameters.begin(), variant.parameters.end());
+  Times ours, copy;
+  const double elements = static_cast<double>(steps * neurons);
+  for (int i = -1; i < pairs; ++i) {
+    Tensor out;
+    const double forward = nanoseconds([&] { out = variant.compute(x, v); }) / elements;
+    const double backward =
+        nanoseconds([&] { torch::autograd::grad({out}, inputs, {g}); }) / elements;
+    Times moved;
+    variant.dtype == at::kFloat ? copy_variant<uint32_t>(moved, x, g, s, h)
+                                : copy_variant<uint16_t>(moved, x, g, s, h);
+    if (i < 0) continue;
+    ours.forward.push_back(forward);
+    ours.backward.push_back(backward);
+    copy.forward.push_back(moved.forward[0]);
+    copy.backward.push_back(moved.backward[0]);
+  }
+  const auto percent = [](const std::vector<double>& a, const std::vector<double>& b) {
+    return 100 * quartiles(ratios(a, b)).median;
+  };
+  std::printf("    %-34s %6.3f %6.3f   %6.3f %6.3f   %4.0f %% %4.0f %%\n", variant.name,
+              quartiles(ours.forward).median, quartiles(ours.backward).median,
+              quartiles(copy.forward).median, quartiles(copy.backward).median,
+              percent(copy.forward, ours.forward), percent(copy.backward, ours.backward));
+}
+
+void run_variants(int pairs) {
+  constexpr int64_t steps = 16, neurons = 1 << 16;
+  const auto learned = [](const Tensor& values) { return values.clone().requires_grad_(); };
+  const Tensor one = learned(at::full({1}, kTau)), threshold = learned(at::full({1}, kThreshold));
+  const Tensor all = learned(at::full({neurons}, kTau)), w = learned(at::zeros({}));
+  const auto with = [](std::string_view surrogate, const Optional& tau, const Optional& threshold) {
+    return [=](const Tensor& x, const Tensor& v) { return lif(x, v, surrogate, tau, threshold); };
+  };
+  const Variant variants[] = {
+      {"LIF, ATan", at::kFloat, {}, with("ATan", {}, {})},
+      {"LIF, Sigmoid", at::kFloat, {}, with("Sigmoid", {}, {})},
+      {"LIF, Erf", at::kFloat, {}, with("Erf", {}, {})},
+      {"LIF, a learned tau for all", at::kFloat, {one}, with("ATan", one, {})},
+      {"LIF, a learned tau for each", at::kFloat, {all}, with("ATan", all, {})},
+      {"LIF, learned tau and threshold",
+       at::kFloat,
+       {one, threshold},
+       with("ATan", one, threshold)},
+      {"ParametricLIF, learned w",
+       at::kFloat,
+       {w},
+       [=](const Tensor& x, const Tensor& v) { return parametric_lif(x, v, w); }},
+      {"LIF, ATan, bfloat16", at::kBFloat16, {}, with("ATan", {}, {})},
+      {"LIF, ATan, float16", at::kHalf, {}, with("ATan", {}, {})}};
+  std::printf(
+      "\nVariants, %ld x %ld, 1 thread; ns per neuron, step: forward and backward, a copy's, of "
+      "the copy's speed\n",
+      steps, neurons);
+  at::set_num_threads(1);
+  for (const Variant& variant : variants) run_variant(variant, steps, neurons, pairs);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -213,5 +330,6 @@ int main(int argc, char** argv) {
       }
     }
   }
+  run_variants(pairs);
   return 0;
 }

@@ -26,7 +26,33 @@ struct Parameter {
   }
 };
 
-/// The models of a call with the parameters of the neurons at i.
+/// The models of neurons with parameters of their own, from the tile at `begin`. By value in the
+/// loops: behind a reference all would be read again after every store.
+template <class T, template <class> class Neuron, bool hard>
+struct OwnModels {
+  using V = Vector<T>;
+  NeuronParameters p;
+  Parameter<T> tau, rate, threshold;
+  long begin;
+  SPIKENODE_INLINE Neuron<V> neuron(long i, long n) const {
+    return Neuron<V>(p, tau.at(begin + i, n), rate.at(begin + i, n));
+  }
+  SPIKENODE_INLINE Reset<V, hard> reset(long i, long n) const {
+    return Reset<V, hard>(p, threshold.at(begin + i, n));
+  }
+};
+
+/// The same where one number serves all neurons.
+template <class T, template <class> class Neuron, bool hard>
+struct SharedModels {
+  using V = Vector<T>;
+  Neuron<V> shared;
+  Reset<V, hard> resets;
+  SPIKENODE_INLINE Neuron<V> neuron(long, long) const { return shared; }
+  SPIKENODE_INLINE Reset<V, hard> reset(long, long) const { return resets; }
+};
+
+/// What a call's parameters say.
 template <class T, template <class> class Neuron, bool hard>
 struct Models {
   using V = Vector<T>;
@@ -35,18 +61,22 @@ struct Models {
   SurrogateRows<T> surrogate;
 
   template <class Call>
-  SPIKENODE_INLINE explicit Models(const Call& call)
+  explicit Models(const Call& call)
       : p(call.parameters),
         tau(call.tau, p.tau),
         rate(call.rate, p.multiply ? p.rate : double(T(1) / T(p.tau))),
         threshold(call.threshold, p.v_threshold),
         surrogate(surrogate_rows<T>(p.surrogate)) {}
 
-  SPIKENODE_INLINE Neuron<V> neuron(long i, long n) const {
-    return Neuron<V>(p, tau.at(i, n), rate.at(i, n));
-  }
-  SPIKENODE_INLINE Reset<V, hard> reset(long i, long n) const {
-    return Reset<V, hard>(p, threshold.at(i, n));
+  /// Calls body(models) with those of the tile at `begin`.
+  template <class Body>
+  SPIKENODE_INLINE void with(long begin, const Body& body) const {
+    if (tau.row == nullptr && rate.row == nullptr && threshold.row == nullptr) {
+      body(SharedModels<T, Neuron, hard>{Neuron<V>(p, splat<V>(tau.value), splat<V>(rate.value)),
+                                         Reset<V, hard>(p, splat<V>(threshold.value))});
+    } else {
+      body(OwnModels<T, Neuron, hard>{p, tau, rate, threshold, begin});
+    }
   }
   /// Of the membranes h of the tile at `begin`, which lie at h.
   void derivative(const T* h, long begin, long count, T* to) const {
@@ -54,11 +84,6 @@ struct Models {
   }
   void primitive(const T* h, long begin, long count, T* to) const {
     surrogate.primitive(p.surrogate_parameters, h, offset(begin), threshold.value, to, count);
-  }
-  /// The spikes of a tile, in the smooth mode from `smooth`, where `primitive` has put them.
-  SPIKENODE_INLINE V spike(const Reset<V, hard>& reset, V h, const T* smooth, long i,
-                           long n) const {
-    return p.spiking ? reset.template fire<V>(h) : read(smooth, i, n);
   }
 
  private:
@@ -74,21 +99,42 @@ SPIKENODE_INLINE void each_tile(long begin, long end, const Body& body) {
 }
 
 /// One step of a tile: the charged membrane into h, the membrane after the reset into v, the spikes
-/// into s if that is not null. h, v and s are the tile's own.
+/// into s; h and s may be null. All are the tile's own. `next` is the input of the step after.
 template <class S, class T, class M>
-void charge_tile(const M& models, const S* x, long begin, long count, T* h, T* v, S* s, T* smooth) {
+void charge_tile(const M& models, const S* x, const S* next, long begin, long count, T* h, T* v,
+                 S* s) {
   using V = Vector<T>;
-  each_vector<T>(0, count, [&](long i, long n) {
-    const auto neuron = models.neuron(begin + i, n);
-    write(h, i, n, neuron.template charge<V>(read_as(x, begin + i, n), read<T>(v, i, n)));
+  models.with(begin, [=](auto at) {
+    each_vector<T>(0, count, [=](long i, long n) {
+      __builtin_prefetch(next + i);
+      const auto reset = at.reset(i, n);
+      const V charged = at.neuron(i, n).template charge<V>(read_as(x, i, n), read<T>(v, i, n));
+      const V fired = reset.template fire<V>(charged);
+      if (h != nullptr) write(h, i, n, charged);
+      if (s != nullptr) write_as(s, i, n, fired);
+      write(v, i, n, reset.template apply<V>(charged, fired));
+    });
   });
-  if (!models.p.spiking) models.primitive(h, begin, count, smooth);
-  each_vector<T>(0, count, [&](long i, long n) {
-    const auto reset = models.reset(begin + i, n);
-    const V charged = read<T>(h, i, n);
-    const V fired = models.spike(reset, charged, smooth, i, n);
-    if (s != nullptr) write_as(s, i, n, fired);
-    write(v, i, n, reset.template apply<V>(charged, fired));
+}
+
+/// The same in the smooth mode; h must not be null.
+template <class S, class T, class M>
+void charge_tile_smoothly(const M& models, const S* x, long begin, long count, T* h, T* v, S* s) {
+  using V = Vector<T>;
+  alignas(64) T smooth[tile];
+  T* const fired = smooth;
+  models.with(begin, [=](auto at) {
+    each_vector<T>(0, count, [=](long i, long n) {
+      write(h, i, n, at.neuron(i, n).template charge<V>(read_as(x, i, n), read<T>(v, i, n)));
+    });
+  });
+  models.primitive(h, begin, count, fired);
+  models.with(begin, [=](auto at) {
+    each_vector<T>(0, count, [=](long i, long n) {
+      const V spike = read<T>(fired, i, n);
+      if (s != nullptr) write_as(s, i, n, spike);
+      write(v, i, n, at.reset(i, n).template apply<V>(read<T>(h, i, n), spike));
+    });
   });
 }
 
@@ -108,15 +154,21 @@ void general_forward_with_reset(const ForwardCall& call, long begin, long end) {
   T* const h_seq = static_cast<T*>(call.h_seq);
   T* const checkpoints = static_cast<T*>(call.checkpoints);
   each_tile(begin, end, [&](long first, long count) {
-    alignas(64) T scratch[tile], smooth[tile];
+    alignas(64) T scratch[tile];
     T* const v = v_out + first;
     copy_tile(static_cast<const T*>(call.v) + first, v, count);
     for (long t = 0; t < call.steps; ++t) {
       const long row = t * call.neurons + first;
       if (checkpoints != nullptr && t > 0 && t % chunk_steps == 0)
         copy_tile(v, checkpoints + (t / chunk_steps - 1) * call.neurons + first, count);
-      T* const h = h_seq != nullptr ? h_seq + row : scratch;
-      charge_tile(models, x + t * call.x_stride, first, count, h, v, s + row, smooth);
+      const S* const x_t = x + t * call.x_stride + first;
+      if (call.parameters.spiking) {
+        charge_tile<S, T>(models, x_t, x_t + (t + 1 < call.steps ? call.x_stride : 0), first, count,
+                          h_seq != nullptr ? h_seq + row : nullptr, v, s + row);
+      } else {
+        T* const h = h_seq != nullptr ? h_seq + row : scratch;
+        charge_tile_smoothly<S, T>(models, x_t, first, count, h, v, s + row);
+      }
       if (v_seq != nullptr) copy_tile(v, v_seq + row, count);
     }
   });
@@ -135,6 +187,8 @@ struct TileStep {
   const T* h_before;  ///< of the step before; null: v_before is its membrane after the reset
   const T* v_before;
   const S* grad_s;
+  const S* next_grad_s;  ///< of the step that comes next, as next_h is its membrane
+  const T* next_h;
   const T* grad_v_seq;
   S* grad_x;
   T *grad_v, *grad_rate, *grad_threshold;
@@ -143,40 +197,47 @@ struct TileStep {
 template <class S, class T, class M>
 void backward_tile(const M& models, const TileStep<S, T>& step, long begin, long count) {
   using V = Vector<T>;
-  alignas(64) T slope[tile], smooth[tile], smooth_before[tile];
-  models.derivative(step.h, begin, count, slope);
-  if (!models.p.spiking) {
+  alignas(64) T slopes[tile], smooth[tile], smooth_before[tile];
+  const bool spiking = models.p.spiking;
+  models.derivative(step.h, begin, count, slopes);
+  if (!spiking) {
     models.primitive(step.h, begin, count, smooth);
     if (step.h_before != nullptr) models.primitive(step.h_before, begin, count, smooth_before);
   }
-  each_vector<T>(0, count, [&](long i, long n) {
-    const auto neuron = models.neuron(begin + i, n);
-    const auto reset = models.reset(begin + i, n);
-    const V h = read<T>(step.h, i, n);
-    const V s = models.spike(reset, h, smooth, i, n);
-    V grad_v = read<T>(step.grad_v, i, n);
-    if (step.grad_v_seq != nullptr) grad_v = grad_v + read<T>(step.grad_v_seq, i, n);
-    const V grad_h =
-        reset.template adjoint<V>(h, s, read<T>(slope, i, n), read_as(step.grad_s, i, n), grad_v);
-    if (step.grad_rate != nullptr) {
-      V v;
-      if (step.h_before != nullptr) {
-        const V before = read<T>(step.h_before, i, n);
-        v = reset.template apply<V>(before, models.spike(reset, before, smooth_before, i, n));
-      } else {
-        v = read<T>(step.v_before, i, n);
+  const T *const slope = slopes, *const s_now = smooth, *const s_before = smooth_before;
+  models.with(begin, [=](auto at) {
+    each_vector<T>(0, count, [=](long i, long n) {
+      __builtin_prefetch(step.next_grad_s + i);
+      __builtin_prefetch(step.next_h + i);
+      const auto neuron = at.neuron(i, n);
+      const auto reset = at.reset(i, n);
+      const V h = read<T>(step.h, i, n);
+      const V s = spiking ? reset.template fire<V>(h) : read<T>(s_now, i, n);
+      V grad_v = read<T>(step.grad_v, i, n);
+      if (step.grad_v_seq != nullptr) grad_v = grad_v + read<T>(step.grad_v_seq, i, n);
+      const V grad_h =
+          reset.template adjoint<V>(h, s, read<T>(slope, i, n), read_as(step.grad_s, i, n), grad_v);
+      if (step.grad_rate != nullptr) {
+        V v;
+        if (step.h_before != nullptr) {
+          const V before = read<T>(step.h_before, i, n);
+          const V fired = spiking ? reset.template fire<V>(before) : read<T>(s_before, i, n);
+          v = reset.template apply<V>(before, fired);
+        } else {
+          v = read<T>(step.v_before, i, n);
+        }
+        write(step.grad_rate, i, n,
+              read<T>(step.grad_rate, i, n) + neuron.template grad_rate<V>(grad_h, h, v));
       }
-      write(step.grad_rate, i, n,
-            read<T>(step.grad_rate, i, n) + neuron.template grad_rate<V>(grad_h, h, v));
-    }
-    if (step.grad_threshold != nullptr) {
-      write(
-          step.grad_threshold, i, n,
-          read<T>(step.grad_threshold, i, n) + reset.template grad_threshold<V>(s, grad_h, grad_v));
-    }
-    // The membrane of this step has been read: the gradient may lie over it.
-    if (step.grad_x != nullptr) write_as(step.grad_x, i, n, neuron.template grad_x<V>(grad_h));
-    write(step.grad_v, i, n, neuron.template grad_v<V>(grad_h));
+      if (step.grad_threshold != nullptr) {
+        write(step.grad_threshold, i, n,
+              read<T>(step.grad_threshold, i, n) +
+                  reset.template grad_threshold<V>(s, grad_h, grad_v));
+      }
+      // The membrane of this step has been read: the gradient may lie over it.
+      if (step.grad_x != nullptr) write_as(step.grad_x, i, n, neuron.template grad_x<V>(grad_h));
+      write(step.grad_v, i, n, neuron.template grad_v<V>(grad_h));
+    });
   });
 }
 
@@ -192,6 +253,7 @@ class Membranes {
     if (call_.h != nullptr) {
       step.h = saved(t);
       step.h_before = t > 0 ? saved(t - 1) : nullptr;
+      step.next_h = t > 0 ? step.h_before : step.h;
       step.v_before = static_cast<const T*>(call_.v);
       if (step.v_before != nullptr) step.v_before += begin_;
       return;
@@ -200,6 +262,7 @@ class Membranes {
     if (place == chunk_steps - 1 || t == call_.steps - 1) recompute(t - place, place + 1);
     step.h = scratch_ + place * tile;
     step.h_before = place > 0 ? step.h - tile : nullptr;
+    step.next_h = step.h;
     step.v_before = before_chunk(t);
   }
 
@@ -213,11 +276,17 @@ class Membranes {
     return states + (chunk == 0 ? 0 : (chunk - 1) * call_.neurons) + begin_;
   }
   void recompute(long first, long steps) {
-    alignas(64) T v[tile], smooth[tile];
+    alignas(64) T v[tile];
     copy_tile(before_chunk(first), v, count_);
     for (long k = 0; k < steps; ++k) {
-      const S* const x = static_cast<const S*>(call_.x) + (first + k) * call_.x_stride;
-      charge_tile<S, T>(models_, x, begin_, count_, scratch_ + k * tile, v, nullptr, smooth);
+      const S* const x = static_cast<const S*>(call_.x) + (first + k) * call_.x_stride + begin_;
+      T* const h = scratch_ + k * tile;
+      if (models_.p.spiking) {
+        charge_tile<S, T>(models_, x, x + (k + 1 < steps ? call_.x_stride : 0), begin_, count_, h,
+                          v, nullptr);
+      } else {
+        charge_tile_smoothly<S, T>(models_, x, begin_, count_, h, v, nullptr);
+      }
     }
   }
 
@@ -244,6 +313,7 @@ void general_backward_with_reset(const BackwardCall& call, long begin, long end)
     for (long t = call.steps - 1; t >= 0; --t) {
       membranes.at(t, step);
       step.grad_s = own(static_cast<const S*>(call.grad_s), t, call.grad_s_stride, first);
+      step.next_grad_s = step.grad_s - (t > 0 ? call.grad_s_stride : 0);
       step.grad_v_seq =
           own(static_cast<const T*>(call.grad_v_seq), t, call.grad_v_seq_stride, first);
       step.grad_x = own(static_cast<S*>(call.grad_x), t, call.neurons, first);
