@@ -1,9 +1,10 @@
-/** `npm run bench [neurons | bridge]`: every number that docs/performance.md publishes. */
+/** `npm run bench [neurons | bridge | step]`: every number that docs/performance.md publishes. */
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
 import { benchBridge } from './bridge.js';
+import { benchStep } from './step.js';
 
 const asked = process.argv.slice(2);
 const wants = (name: string): boolean => asked.length === 0 || asked.includes(name);
@@ -23,6 +24,7 @@ async function main(): Promise<void> {
     if (result.status !== 0) throw new Error(`bench_neurons ended with ${result.status ?? result.signal}`);
   }
   if (wants('bridge')) await benchBridge();
+  if (wants('step')) await benchStep();
 }
 
 main().catch((error: unknown) => {
