@@ -5,6 +5,7 @@ import { type Layer, type StepMode, StepModule } from './nn/index.js';
 import {
   checkValue,
   integer,
+  KeyError,
   oneOf,
   type ParameterTable,
   parameter,
@@ -115,6 +116,32 @@ export interface SNNClass {
   // biome-ignore lint/suspicious/noExplicitAny: each class has options of its own; its table checks them
   new (options: any): SNN;
   readonly parameters: ParameterTable;
+  /**
+   * How parameters must fit each other, which the table cannot say: gets them checked, in camelCase.
+   * @throws ConfigError whose path begins with a name in code
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: each class has parameters of its own
+  checkParameters?(parameters: any): void;
+}
+
+/**
+ * Calls fn, whose ConfigErrors have paths that begin with names in code, for a network whose parameters stand in a
+ * configuration at `path`: there the errors carry the names of configurations.
+ */
+export function inConfiguration<T>(model: SNNClass, path: ConfigPath, fn: () => T): T {
+  try {
+    return fn();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const [name, ...rest] = error.path;
+    const entry = { ...shapes, ...model.parameters }[String(name)];
+    const kind = error instanceof KeyError ? KeyError : ConfigError;
+    throw new kind(
+      [...path, ...(entry ? [entry.toml] : error.path.slice(0, 1)), ...rest],
+      error.expected,
+      error.got,
+    );
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import { type DatasetClass, type DatasetSource, datasets } from '../data/index.j
 import { ConfigError, type ConfigPath } from '../errors.js';
 import { models } from '../models/index.js';
 import { checkValue, integer, list, resolveParameters, shown } from '../parameters.js';
-import { resolveNeuron, type SNN, type SNNClass } from '../snn.js';
+import { inConfiguration, resolveNeuron, type SNN, type SNNClass } from '../snn.js';
 import { frameworks, requireStepMode, resolveOptimizer } from '../training/index.js';
 import { resolveKind } from '../training/kind.js';
 import { type ExperimentConfig, inTemplate, type ModelSection } from './format.js';
@@ -85,6 +85,7 @@ function checkModel(config: ModelSection, path: ConfigPath): ExperimentModel {
   const { input_shape, output_shape, ...own } = config.params;
   const at = [...path, 'params'];
   const params = resolveParameters<Record<string, unknown>>(modelClass.parameters, own, at);
+  inConfiguration(modelClass, at, () => modelClass.checkParameters?.(params));
   const shapes = {
     ...(input_shape !== undefined && {
       inputShape: checkValue(shapeCheck, input_shape, [...at, 'input_shape']),
@@ -93,7 +94,9 @@ function checkModel(config: ModelSection, path: ConfigPath): ExperimentModel {
       outputShape: checkValue(shapeCheck, output_shape, [...at, 'output_shape']),
     }),
   };
-  return { config, shapes, build: (all) => new modelClass({ ...params, ...all }) };
+  const build = (all: Shapes): SNN =>
+    inConfiguration(modelClass, at, () => new modelClass({ ...params, ...all }));
+  return { config, shapes, build };
 }
 
 // Undefined where the class alone decides, which only a network that has been made can tell.

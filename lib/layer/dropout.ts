@@ -1,5 +1,6 @@
+import { ShapeError } from '../errors.js';
 import { checkNumber } from '../nn/arguments.js';
-import type { StepOptions } from '../nn/index.js';
+import { applyRepeated, type StepOptions } from '../nn/index.js';
 import { checkOptions } from '../tensor/dispatch.js';
 import { dropout, noGrad, ones, type Tensor, tidy } from '../tensor/index.js';
 import { MemoryModule, State, type StepLike } from './memory.js';
@@ -15,12 +16,13 @@ export class Dropout extends MemoryModule {
 
   /** @param p probability in [0, 1]; default 0.5 */
   constructor(p: number = 0.5, options: StepOptions = {}) {
-    checkOptions(options, ['stepMode'], 'Dropout');
+    const layer = new.target.name;
+    checkOptions(options, ['stepMode'], layer);
     super(options.stepMode);
-    this.p = checkNumber(p, 0, 1, 'Dropout', 'p');
+    this.p = checkNumber(p, 0, 1, layer, 'p');
     const draw = ({ shape, dtype, device }: StepLike): Tensor =>
       noGrad(() => tidy(() => dropout(ones(shape, { dtype, device }), p, true)));
-    this.#mask = new State('Dropout', 'mask', () => 1, draw);
+    this.#mask = new State(layer, 'mask', () => 1, draw);
   }
 
   protected override states(): Iterable<State> {
@@ -29,13 +31,38 @@ export class Dropout extends MemoryModule {
 
   override forward(x: Tensor): Tensor {
     if (!this.training) return x;
-    const shape = this.stepMode === 'm' ? x.shape.slice(1) : x.shape;
+    const timed = this.stepMode === 'm';
+    const shape = this.maskShape(timed ? x.shape.slice(1) : x.shape);
     const mask = this.#mask.fit({ shape, dtype: x.dtype, device: x.device });
     this.#mask.take(mask);
-    return x.mul(mask);
+    return (timed ? applyRepeated(x, (one) => one.mul(mask)) : null) ?? x.mul(mask);
+  }
+
+  /** The shape of the mask for a step of a shape. */
+  protected maskShape(step: readonly number[]): readonly number[] {
+    return step;
   }
 
   protected override describe(): string {
     return `p=${this.p}`;
+  }
+}
+
+/** Drops whole channels of `[N, C, H, W]` (step mode 'm': `[T, N, C, H, W]`), with one mask as `Dropout` has it. */
+export class Dropout2d extends Dropout {
+  /** @param p probability in [0, 1]; default 0.2 */
+  constructor(p: number = 0.2, options: StepOptions = {}) {
+    super(p, options);
+  }
+
+  /** @throws ShapeError for a step of another rank */
+  protected override maskShape(step: readonly number[]): readonly number[] {
+    const [batch, channels, ...map] = step;
+    if (batch === undefined || channels === undefined || map.length !== 2) {
+      throw new ShapeError(
+        `Dropout2d: argument 'x' must have the shape [N, C, H, W] in each step, got [${step}]`,
+      );
+    }
+    return [batch, channels, 1, 1];
   }
 }

@@ -1,4 +1,4 @@
-export { Dropout } from './dropout.js';
+export { Dropout, Dropout2d } from './dropout.js';
 export {
   detachNet,
   multiStepForward,

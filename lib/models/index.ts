@@ -2,12 +2,15 @@ import { ConfigError } from '../errors.js';
 import { shown } from '../parameters.js';
 import { Registry } from '../registry.js';
 import type { SNNClass } from '../snn.js';
+import { SCNN } from './scnn.js';
 import { SMLP } from './smlp.js';
 
+export { LayeredSNN } from './layered.js';
+export { type MapSize, SCNN, type SCNNOptions } from './scnn.js';
 export { SMLP, type SMLPOptions } from './smlp.js';
 
 /** Networks by the names that configurations use (`kind`). */
-export const models: Registry<SNNClass> = new Registry<SNNClass>('model kind', { SMLP });
+export const models: Registry<SNNClass> = new Registry<SNNClass>('model kind', { SMLP, SCNN });
 
 /**
  * Makes a network class of one's own known under a name. It is constructed with `{ inputShape, outputShape }` and what

@@ -70,20 +70,50 @@ abstract class BatchNorm extends StatelessLayer {
   }
 
   protected override step(x: Tensor): Tensor {
+    this.#checkChannels(x);
+    if (this.#fromBatch && x.numel <= this.numFeatures) {
+      throw new ShapeError(
+        `${this.constructor.name}: argument 'x' must have more than one value per channel in training, got shape [${x.shape}]`,
+      );
+    }
+    return this.#normalise(x, this.runningVar, this.training ? this.#countBatch() : 0);
+  }
+
+  // Mean and biased variance of n equal batches are those of one. The running variance is the unbiased one, whose
+  // factor counts the values: n / (n - 1) becomes times n / (times n - 1).
+  protected override once(x: Tensor, times: number): Tensor {
+    this.#checkChannels(x);
+    const count = x.numel / this.numFeatures;
+    if (this.#fromBatch && count === 1) {
+      return this.step(x.expand([times, ...x.shape.slice(1)])).narrow(0, 0, 1);
+    }
+    const { runningVar } = this;
+    if (!this.training || runningVar === null || count === 0) return this.step(x);
+    const factor = this.#countBatch();
+    // The graph holds the tensor that it was given, so the buffer itself stays free to be changed.
+    const after = noGrad(() => runningVar.clone());
+    const y = this.#normalise(x, after, factor);
+    const ratio = (times * (count - 1)) / (times * count - 1);
+    noGrad(() => runningVar.mul_((1 - ratio) * (1 - factor)).add_(after, { alpha: ratio }));
+    after.dispose();
+    return y;
+  }
+
+  get #fromBatch(): boolean {
+    return this.training || this.runningMean === null;
+  }
+
+  #normalise(x: Tensor, runningVar: Tensor | null, factor: number): Tensor {
+    const { weight, bias, runningMean, eps } = this;
+    return batchNorm(x, weight, bias, runningMean, runningVar, this.#fromBatch, factor, eps);
+  }
+
+  #checkChannels(x: Tensor): void {
     if (x.shape[1] !== this.numFeatures) {
       throw new ShapeError(
         `${this.constructor.name}: argument 'x' must have ${this.numFeatures} channels, got shape [${x.shape}]`,
       );
     }
-    const fromBatch = this.training || this.runningMean === null;
-    if (fromBatch && x.numel <= this.numFeatures) {
-      throw new ShapeError(
-        `${this.constructor.name}: argument 'x' must have more than one value per channel in training, got shape [${x.shape}]`,
-      );
-    }
-    const factor = this.training ? this.#countBatch() : 0;
-    const { weight, bias, runningMean, runningVar, eps } = this;
-    return batchNorm(x, weight, bias, runningMean, runningVar, fromBatch, factor, eps);
   }
 
   // Counts the batch and returns its weight in the running statistics.

@@ -1,10 +1,11 @@
+import { ShapeError } from '../errors.js';
 import { checkOptions } from '../tensor/dispatch.js';
 import { type DType, linear, type Tensor } from '../tensor/index.js';
 import { checkInteger } from './arguments.js';
 import { defaultWeights } from './init.js';
 import type { Parameter } from './parameter.js';
 import { learned } from './parameter.js';
-import { StepModule, type StepOptions } from './step-module.js';
+import { applyRepeated, StepModule, type StepOptions } from './step-module.js';
 
 /** Options of the layers with weights. */
 export interface WeightOptions extends StepOptions {
@@ -36,8 +37,15 @@ export class Linear extends StepModule {
     defaultWeights(this.weight, this.bias);
   }
 
+  /** @throws ShapeError for another last dimension */
   override forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+    if (x.shape.at(-1) !== this.inFeatures) {
+      throw new ShapeError(
+        `Linear: argument 'x' must have ${this.inFeatures} features in its last dimension, got shape [${x.shape}]`,
+      );
+    }
+    const apply = (y: Tensor): Tensor => linear(y, this.weight, this.bias);
+    return (this.stepMode === 'm' ? applyRepeated(x, apply) : null) ?? apply(x);
   }
 
   protected override describe(): string {

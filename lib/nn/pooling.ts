@@ -1,5 +1,13 @@
 import { checkOptions } from '../tensor/dispatch.js';
-import { avgPool1d, avgPool2d, maxPool1d, maxPool2d, type Tensor } from '../tensor/index.js';
+import {
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  avgPool1d,
+  avgPool2d,
+  maxPool1d,
+  maxPool2d,
+  type Tensor,
+} from '../tensor/index.js';
 import { checkInteger, checkSize, type Size } from './arguments.js';
 import { StatelessLayer, type StepOptions } from './step-module.js';
 
@@ -58,6 +66,14 @@ abstract class MaxPool extends Pool {
     super(dims, kernelSize, options, ['dilation']);
     this.dilation = checkSize(options.dilation ?? 1, dims, 1, new.target.name, 'dilation');
   }
+
+  protected abstract pool(x: Tensor): Tensor;
+
+  // The largest of one value needs no pass over the data, and no memory of where it was.
+  protected override step(x: Tensor): Tensor {
+    const isIdentity = [...this.kernelSize, ...this.stride].every((size) => size === 1);
+    return isIdentity ? x : this.pool(x);
+  }
 }
 
 /** Largest value of each window, over `[N, C, L]`; in step mode 'm' over `[T, N, C, L]`. */
@@ -68,7 +84,7 @@ export class MaxPool1d extends MaxPool {
     super(1, kernelSize, options);
   }
 
-  protected override step(x: Tensor): Tensor {
+  protected override pool(x: Tensor): Tensor {
     return maxPool1d(x, this.kernelSize, this.stride, this.padding, this.dilation, this.ceilMode);
   }
 }
@@ -81,7 +97,7 @@ export class MaxPool2d extends MaxPool {
     super(2, kernelSize, options);
   }
 
-  protected override step(x: Tensor): Tensor {
+  protected override pool(x: Tensor): Tensor {
     return maxPool2d(x, this.kernelSize, this.stride, this.padding, this.dilation, this.ceilMode);
   }
 }
@@ -118,4 +134,70 @@ export class AvgPool2d extends Pool {
     const { kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride } = this;
     return avgPool2d(x, kernelSize, stride, padding, ceilMode, countIncludePad, divisorOverride);
   }
+}
+
+abstract class AdaptiveAvgPool extends StatelessLayer {
+  readonly outputSize: readonly number[];
+
+  constructor(dims: number, outputSize: Size, options: StepOptions) {
+    const layer = new.target.name;
+    checkOptions(options, ['stepMode'], layer);
+    super(options.stepMode);
+    this.outputSize = checkSize(outputSize, dims, 1, layer, 'outputSize');
+  }
+
+  protected override describe(): string {
+    return `outputSize=[${this.outputSize}]`;
+  }
+}
+
+/** Mean of windows that give the output the wanted length, over `[N, C, L]`; in step mode 'm' over `[T, N, C, L]`. */
+export class AdaptiveAvgPool1d extends AdaptiveAvgPool {
+  protected override readonly ranks: readonly number[] = [3];
+
+  constructor(outputSize: Size, options: StepOptions = {}) {
+    super(1, outputSize, options);
+  }
+
+  protected override step(x: Tensor): Tensor {
+    return adaptiveAvgPool1d(x, this.outputSize);
+  }
+}
+
+/** Mean of windows that give the output the wanted size, over `[N, C, H, W]`; in step mode 'm' over `[T, N, C, H, W]`. */
+export class AdaptiveAvgPool2d extends AdaptiveAvgPool {
+  protected override readonly ranks: readonly number[] = [4];
+
+  constructor(outputSize: Size, options: StepOptions = {}) {
+    super(2, outputSize, options);
+  }
+
+  protected override step(x: Tensor): Tensor {
+    return adaptiveAvgPool2d(x, this.outputSize);
+  }
+}
+
+abstract class GlobalSumPool extends StatelessLayer {
+  protected abstract readonly places: readonly number[];
+
+  constructor(options: StepOptions = {}) {
+    checkOptions(options, ['stepMode'], new.target.name);
+    super(options.stepMode);
+  }
+
+  protected override step(x: Tensor): Tensor {
+    return x.sum(this.places);
+  }
+}
+
+/** Sum over the length: `[N, C, L]` -> `[N, C]`; in step mode 'm' `[T, N, C, L]` -> `[T, N, C]`. */
+export class GlobalSumPool1d extends GlobalSumPool {
+  protected override readonly ranks: readonly number[] = [3];
+  protected override readonly places: readonly number[] = [-1];
+}
+
+/** Sum over the image: `[N, C, H, W]` -> `[N, C]`; in step mode 'm' `[T, N, C, H, W]` -> `[T, N, C]`. */
+export class GlobalSumPool2d extends GlobalSumPool {
+  protected override readonly ranks: readonly number[] = [4];
+  protected override readonly places: readonly number[] = [-2, -1];
 }

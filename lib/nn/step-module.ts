@@ -32,13 +32,21 @@ export interface StepOptions {
   readonly stepMode?: StepMode | undefined;
 }
 
-/** A layer without memory: in multi-step mode time is folded into the batch, since no step depends on another. */
+/**
+ * A layer without memory: in multi-step mode time is folded into the batch, since no step depends on another. A
+ * sequence that is one step repeated (`x.expand([T, ...])`, stride 0 in time) is computed once and comes out repeated.
+ */
 export abstract class StatelessLayer extends StepModule {
   /** The ranks that one step `[N, *]` may have. */
   protected abstract readonly ranks: readonly number[];
 
   /** The layer on one batch. */
   protected abstract step(x: Tensor): Tensor;
+
+  /** The layer on one step of a sequence that has it `times` times; a layer that sees the whole batch overrides it. */
+  protected once(x: Tensor, _times: number): Tensor {
+    return this.step(x);
+  }
 
   /** @throws ShapeError for an input of another rank than the layer takes in its step mode */
   override forward(x: Tensor): Tensor {
@@ -51,8 +59,20 @@ export abstract class StatelessLayer extends StepModule {
         `${this.constructor.name}: argument 'x' must have ${wanted} dimensions, ${layout}, got shape [${x.shape}]`,
       );
     }
-    return timed ? overTime(x, (folded) => this.step(folded)) : this.step(x);
+    if (!timed) return this.step(x);
+    return applyRepeated(x, (one, times) => this.once(one, times)) ?? overTime(x, (all) => this.step(all));
   }
+}
+
+/**
+ * Applies `fn` to one step of a sequence that is the same in all of them, which its stride of 0 in time shows, and
+ * repeats the result without a copy; the gradient of that is the sum over time. Null for any other sequence.
+ */
+export function applyRepeated(xSeq: Tensor, fn: (x: Tensor, times: number) => Tensor): Tensor | null {
+  const [times = 0] = xSeq.shape;
+  if (times < 2 || xSeq.strides[0] !== 0) return null;
+  const y = fn(xSeq.select(0, 0), times);
+  return y.unsqueeze(0).expand([times, ...y.shape]);
 }
 
 /**

@@ -58,7 +58,7 @@ async function errorOf(text: string, overrides: readonly string[] = []): Promise
 }
 
 // One change to the valid experiment: what is replaced, by what, and the first line of the error.
-const modelKinds = `expected a model kind: one of ${models.names().join(', ')} (nearest: SMLP)`;
+const modelKinds = `expected a model kind: one of ${models.names().join(', ')}`;
 const changes: readonly (readonly [string, string, string])[] = [
   // The key itself is wrong.
   ['seed = 0', 'sead = 0', '3:1: bench.sead: expected a known key (nearest: seed), got unknown key "sead"'],
@@ -201,8 +201,16 @@ const changes: readonly (readonly [string, string, string])[] = [
     '12:16: dataset.params.split: expected one of "shuffled", "ordered", got "x"',
   ],
   ['kind = "Digits"', 'kind = "Digits"\nparams = 3', '12:10: dataset.params: expected a table, got 3'],
-  ['kind = "SMLP"\nbatch', 'kind = "SMLPP"\nbatch', `22:8: model.0.kind: ${modelKinds}, got "SMLPP"`],
-  ['kind = "SMLP"\nepochs', 'kind = "toString"\nepochs', `35:8: model.1.kind: ${modelKinds}, got "toString"`],
+  [
+    'kind = "SMLP"\nbatch',
+    'kind = "SMLPP"\nbatch',
+    `22:8: model.0.kind: ${modelKinds} (nearest: SMLP), got "SMLPP"`,
+  ],
+  [
+    'kind = "SMLP"\nepochs',
+    'kind = "toString"\nepochs',
+    `35:8: model.1.kind: ${modelKinds} (nearest: SCNN), got "toString"`,
+  ],
   ['epochs = 3', 'epochs = -1', '14:10: model_template.epochs: expected an integer >= 0, got -1'],
   ['epochs = 3', 'epochs = inf', '14:10: model_template.epochs: expected an integer >= 0, got Infinity'],
   ['epochs = 0', 'epochs = true', '36:10: model.1.epochs: expected an integer >= 0, got true'],
