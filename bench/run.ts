@@ -1,9 +1,10 @@
-/** `npm run bench [neurons | bridge | step]`: every number that docs/performance.md publishes. */
+/** `npm run bench [neurons | bridge | step | static]`: every number that docs/performance.md publishes. */
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
 import { benchBridge } from './bridge.js';
+import { benchStaticInput } from './static-input.js';
 import { benchStep } from './step.js';
 
 const asked = process.argv.slice(2);
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
   }
   if (wants('bridge')) await benchBridge();
   if (wants('step')) await benchStep();
+  if (wants('static')) benchStaticInput();
 }
 
 main().catch((error: unknown) => {

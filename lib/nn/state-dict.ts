@@ -26,13 +26,12 @@ export function copyState(
   });
   const wrongTypes = pairs.filter(({ value }) => !isTensor(value)).map(({ name }) => name);
   const names = [
-    ...(strict && missing.length > 0 ? [`missing: ${missing.join(', ')}`] : []),
-    ...(strict && unexpected.length > 0 ? [`unexpected: ${unexpected.join(', ')}`] : []),
-    ...(wrongTypes.length > 0 ? [`not a Tensor: ${wrongTypes.join(', ')}`] : []),
+    ...(strict ? differences(what, missing, unexpected) : []),
+    ...(wrongTypes.length > 0 ? [`what it has under ${some(wrongTypes)} is not a Tensor`] : []),
   ];
   const sizes = pairs
     .filter(({ target, value }) => isTensor(value) && !sameShape(target, value))
-    .map(({ name, target, value }) => `${name} has shape [${target.shape}], got [${value.shape}]`);
+    .map(({ name, target, value }) => `${name} has the shape [${target.shape}], got [${value.shape}]`);
   const problems = [...names, ...sizes];
   if (problems.length > 0) {
     const message = `${what}.loadStateDict: ${problems.join('; ')}`;
@@ -42,6 +41,25 @@ export function copyState(
     for (const { target, value } of pairs) target.copy_(value);
   });
   return { missing, unexpected };
+}
+
+function differences(what: string, missing: readonly string[], unexpected: readonly string[]): string[] {
+  const [first] = missing;
+  // Frameworks save a network inside another module, whose name then stands before every key.
+  const prefix = unexpected.find((name) => name.endsWith(`.${first}`))?.slice(0, -(first as string).length);
+  const isPrefixed = prefix !== undefined && missing.every((name) => unexpected.includes(prefix + name));
+  if (isPrefixed) return [`its names begin with '${prefix}', those of ${what} do not`];
+  return [
+    ...(missing.length > 0 ? [`the state dictionary lacks ${some(missing)}`] : []),
+    ...(unexpected.length > 0 ? [`${what} has no ${some(unexpected)}`] : []),
+  ];
+}
+
+// A network has hundreds of names; a message shows the first.
+function some(names: readonly string[]): string {
+  const shown = 8;
+  if (names.length <= shown + 1) return names.join(', ');
+  return `${names.slice(0, shown).join(', ')} and ${names.length - shown} more`;
 }
 
 function sameShape(a: Tensor, b: Tensor): boolean {

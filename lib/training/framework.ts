@@ -132,7 +132,7 @@ export class SpikingJelly extends Framework {
   }
 }
 
-/** The same input in each step, one call for all. */
+/** The same input in each step, one call for all; expanded in time, so layers before the first neuron compute it once. */
 export class SpikingJellyMultiStep extends Framework {
   static readonly stepMode = 'm' as const;
   static readonly timeInData = false as const;

@@ -72,6 +72,23 @@ run('AvgPool2d', [2], {'ceilMode': True}, lambda: nn.AvgPool2d(2, ceil_mode=True
 run('AvgPool2d', [[1, 2]], {'divisorOverride': 3}, lambda: nn.AvgPool2d((1, 2), divisor_override=3), (1, 2, 2, 4))
 run('Flatten', [], {}, lambda: nn.Flatten(), (2, 3, 2, 2))
 run('Flatten', [], {}, lambda: nn.Flatten(), (2, 2, 3, 2), mode='m')
+class GlobalSumPool(nn.Module):
+    def __init__(self, dims):
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x):
+        return x.sum(self.dims)
+run('Conv2d', [3, 3, [3, 1]], {'padding': [1, 0], 'groups': 3, 'bias': False}, lambda: nn.Conv2d(3, 3, (3, 1), padding=(1, 0), groups=3, bias=False), (2, 2, 3, 4, 3), mode='m')
+run('Conv1d', [2, 3, 3], {'padding': 2, 'paddingMode': 'reflect', 'stride': 2}, lambda: nn.Conv1d(2, 3, 3, padding=2, padding_mode='reflect', stride=2), (2, 2, 6))
+run('Conv2d', [2, 2, [2, 3]], {'padding': 'same', 'paddingMode': 'circular', 'dilation': [1, 2]}, lambda: nn.Conv2d(2, 2, (2, 3), padding='same', padding_mode='circular', dilation=(1, 2)), (1, 2, 5, 6))
+run('Conv2d', [2, 2, 3], {'padding': [1, 2], 'paddingMode': 'replicate'}, lambda: nn.Conv2d(2, 2, 3, padding=(1, 2), padding_mode='replicate'), (2, 1, 2, 3, 4), mode='m')
+run('BatchNorm2d', [2], {'momentum': None}, lambda: nn.BatchNorm2d(2, momentum=None), (3, 2, 2, 3), steps=3)
+run('MaxPool1d', [1], {}, lambda: nn.MaxPool1d(1), (2, 2, 5))
+run('AdaptiveAvgPool1d', [3], {}, lambda: nn.AdaptiveAvgPool1d(3), (2, 2, 2, 7), mode='m')
+run('AdaptiveAvgPool2d', [[2, 1]], {}, lambda: nn.AdaptiveAvgPool2d((2, 1)), (2, 2, 5, 4))
+run('GlobalSumPool1d', [], {}, lambda: GlobalSumPool([-1]), (2, 3, 2, 4), mode='m')
+run('GlobalSumPool2d', [], {}, lambda: GlobalSumPool([-2, -1]), (2, 3, 2, 4))
 losses = []
 
 def loss(name, opts, f, shape, target):

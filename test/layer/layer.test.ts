@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigError, ShapeError } from '../../lib/errors.js';
-import { Dropout, multiStepForward, resetNet, seqToAnnForward, setStepMode } from '../../lib/layer/index.js';
+import {
+  Dropout,
+  Dropout2d,
+  multiStepForward,
+  resetNet,
+  seqToAnnForward,
+  setStepMode,
+} from '../../lib/layer/index.js';
 import { IFNode } from '../../lib/neuron/index.js';
 import { Conv2d, Linear, Module, Sequential, StepModule } from '../../lib/nn/index.js';
 import { full, manualSeed, ones, type Tensor, zeros } from '../../lib/tensor/index.js';
@@ -90,6 +97,32 @@ test('Dropout is the identity in evaluation, takes all or nothing, and carries g
   y.sum().backward();
   assert.deepEqual(x.grad?.tolist(), y.tolist());
   assert.throws(() => new Dropout(1.5), TypeError);
+});
+
+test('Dropout2d drops whole channels, the same in every step', () => {
+  manualSeed(6);
+  const layer = new Dropout2d(0.5, { stepMode: 'm' });
+  const y = layer.forward(ones([3, 4, 8, 2, 5]));
+  const sums = y.sum([-2, -1]);
+  const steps = sums.unbind(0).map((step) => step.tolist());
+  assert.deepEqual(steps[1], steps[0]);
+  assert.deepEqual(steps[2], steps[0]);
+  const kept = (steps[0] as number[][]).flat();
+  // 10 values of 1 / (1 - p) each, or none.
+  assert.deepEqual([...new Set(kept)].sort(), [0, 20]);
+  layer.stepMode = 's';
+  assert.deepEqual(
+    layer
+      .forward(ones([4, 8, 2, 5]))
+      .sum([-2, -1])
+      .tolist(),
+    steps[0],
+  );
+  assert.equal(new Dropout2d().p, 0.2);
+  assert.throws(
+    () => new Dropout2d(0.5).forward(ones([4, 8, 2])),
+    /Dropout2d: argument 'x' must have the shape \[N, C, H, W\] in each step, got \[4,8,2\]/,
+  );
 });
 
 test('Dropout draws a new mask for another batch shape, with one warning', async () => {

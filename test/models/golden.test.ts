@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigError } from '../../lib/errors.js';
-import { models, SCNN, type SCNNOptions } from '../../lib/models/index.js';
+import { models, SCNN, type SCNNOptions, type SMLPOptions } from '../../lib/models/index.js';
 import { neurons } from '../../lib/snn.js';
-import { tidy } from '../../lib/tensor/index.js';
+import {
+  crossEntropyLoss,
+  manualSeed,
+  rand,
+  stack,
+  type Tensor,
+  tensor,
+  tidy,
+} from '../../lib/tensor/index.js';
 import {
   build,
   type Case,
@@ -84,6 +92,59 @@ test('SCNN: sample configurations with too few dropouts name the list instead of
     );
   }
 });
+
+// Sums of the norms of all gradients, and the losses, as the original printed them.
+const smoke: readonly [string, SMLPOptions | SCNNOptions, loss: number, gradients: number][] = [
+  ['SMLP', smokeSmlp('IFNode', { v_reset: false, detach_reset: true }), 1.496488, 1.010909],
+  ['SMLP', smokeSmlp('LIFNode', { v_threshold: 0.7 }), 1.553413, 0.41332],
+  ['SCNN', smokeScnn('s'), 1.720304, 6.406082],
+  ['SCNN', smokeScnn('m'), 1.704226, 6.526633],
+];
+
+function smokeSmlp(kind: string, params: object): SMLPOptions {
+  return {
+    inputShape: [12],
+    outputShape: [5],
+    timesteps: 4,
+    units: [16, 8],
+    neuron: { kind, params: { ...params } },
+  };
+}
+
+function smokeScnn(step_mode: 's' | 'm'): SCNNOptions {
+  return {
+    inputShape: [12, 12, 2],
+    outputShape: [5],
+    dims: 2,
+    filters: [4, 6],
+    kernelSizes: [3, 3],
+    paddings: [1, 1],
+    strides: [1, 1],
+    poolSizes: [2, 0],
+    fcUnits: [10],
+    batchNorm: true,
+    neuron: { kind: 'IFNode', params: { v_reset: false, detach_reset: true, step_mode } },
+  };
+}
+
+for (const [kind, options, loss, gradients] of smoke) {
+  test(`${kind}: seeds give the weights of the original, and its loss ${loss} and gradients`, () => {
+    manualSeed(0);
+    const model = new (models.find(kind, []))(options);
+    manualSeed(1);
+    const [channels, ...map] = [...options.inputShape].reverse();
+    const x = rand([3, channels as number, ...map]).mul(2);
+    const forward = (input: Tensor): Tensor => model.forward(input as never) as never;
+    const steps = Array.from({ length: 4 }, () => x);
+    const seq =
+      model.stepMode === 'm' ? forward(x.unsqueeze(0).expand([4, ...x.shape])) : stack(steps.map(forward));
+    const found = crossEntropyLoss(seq.mean(0), tensor([0n, 1n, 2n]));
+    found.backward();
+    const norms = [...model.parameters()].map((parameter) => parameter.grad?.norm().item() as number);
+    assert.ok(Math.abs((found.item() as number) - loss) < 2e-6);
+    assert.ok(Math.abs(norms.reduce((a, b) => a + b, 0) - gradients) < 1e-5 * gradients);
+  });
+}
 
 test('models are found by kind', () => {
   assert.deepEqual(models.names().slice(0, 2), ['SMLP', 'SCNN']);

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigError, ShapeError } from '../../lib/errors.js';
 import {
+  AdaptiveAvgPool1d,
+  AdaptiveAvgPool2d,
   AvgPool1d,
   AvgPool2d,
   BatchNorm1d,
@@ -10,6 +12,8 @@ import {
   Conv2d,
   CrossEntropyLoss,
   Flatten,
+  GlobalSumPool1d,
+  GlobalSumPool2d,
   type Layer,
   Linear,
   MaxPool1d,
@@ -28,6 +32,10 @@ const stateless: readonly [string, (stepMode: StepMode) => Layer, readonly numbe
   ['MaxPool2d', (stepMode) => new MaxPool2d(2, { stepMode }), [2, 2, 4, 5]],
   ['AvgPool1d', (stepMode) => new AvgPool1d(2, { stepMode }), [2, 2, 5]],
   ['AvgPool2d', (stepMode) => new AvgPool2d(2, { stepMode }), [2, 2, 4, 5]],
+  ['AdaptiveAvgPool1d', (stepMode) => new AdaptiveAvgPool1d(3, { stepMode }), [2, 2, 5]],
+  ['AdaptiveAvgPool2d', (stepMode) => new AdaptiveAvgPool2d([3, 2], { stepMode }), [2, 2, 4, 5]],
+  ['GlobalSumPool1d', (stepMode) => new GlobalSumPool1d({ stepMode }), [2, 2, 5]],
+  ['GlobalSumPool2d', (stepMode) => new GlobalSumPool2d({ stepMode }), [2, 2, 4, 5]],
   ['Flatten', (stepMode) => new Flatten({ stepMode }), [2, 3, 2, 2]],
 ];
 
@@ -101,6 +109,30 @@ test('BatchNorm refuses other channels, and one value per channel in training', 
   assert.deepEqual(layer.forward(zeros([1, 3])).shape, [1, 3]);
 });
 
+test('inputs of other channels or features are ShapeErrors that name the layer', () => {
+  const wrong = (layer: Layer, shape: readonly number[], text: string): void =>
+    assert.throws(
+      () => layer.forward(zeros(shape)),
+      (error: unknown) => {
+        assert.ok(error instanceof ShapeError);
+        assert.equal(error.message, text);
+        return true;
+      },
+    );
+  const linear = "Linear: argument 'x' must have 4 features in its last dimension, got shape";
+  wrong(new Linear(4, 3), [2, 5], `${linear} [2,5]`);
+  wrong(new Linear(4, 3, { stepMode: 'm' }), [2, 4, 1], `${linear} [2,4,1]`);
+  const conv = "Conv2d: argument 'x' must have 2 channels, got shape";
+  wrong(new Conv2d(2, 3, 3), [1, 3, 4, 4], `${conv} [1,3,4,4]`);
+  wrong(new Conv2d(2, 3, 3, { stepMode: 'm' }), [2, 1, 3, 4, 4], `${conv} [2,3,4,4]`);
+});
+
+test('a max-pooling of single values is the identity', () => {
+  const x = ones([2, 3, 4]);
+  assert.equal(new MaxPool1d(1).forward(x), x);
+  assert.deepEqual(new MaxPool1d(1, { stride: 2 }).forward(x).shape, [2, 3, 2]);
+});
+
 test('an empty sequence stays empty', () => {
   assert.deepEqual(
     new Conv2d(2, 3, 3, { stepMode: 'm' }).forward(zeros([0, 2, 2, 4, 4])).shape,
@@ -121,7 +153,17 @@ test('options that are wrong name the layer and the argument', () => {
   );
   assert.throws(() => new Conv2d(3, 4, 3, { groups: 2 }), /'groups' must be a divisor of inChannels \(3\)/);
   assert.throws(() => new Conv1d(3, 3, 3, { padding: bad('full') }), TypeError);
+  assert.throws(
+    () => new Conv1d(3, 3, 3, { padding: 'same', stride: 2 }),
+    /Conv1d: argument 'padding' must be numbers or 'valid' with a stride other than 1/,
+  );
+  assert.throws(
+    () => new Conv2d(3, 3, 3, { paddingMode: bad('zero') }),
+    /'paddingMode' must be one of zeros, reflect, replicate, circular/,
+  );
   assert.throws(() => new MaxPool2d(2, bad({ dilate: 1 })), TypeError);
+  assert.throws(() => new AdaptiveAvgPool2d([2, 0]), TypeError);
+  assert.throws(() => new GlobalSumPool1d(bad({ dims: 1 })), TypeError);
   assert.throws(() => new AvgPool1d(0), TypeError);
   assert.throws(() => new BatchNorm1d(3, { momentum: 2 }), TypeError);
   assert.throws(() => new MSELoss(bad({ reduction: 'median' })), /'none', 'mean' or 'sum'/);

@@ -114,7 +114,7 @@ test('a strict load lists all missing and unexpected names and copies nothing', 
   const state = { ...rest, 'first.weight': zeros([4, 3]), extra: ones([1]) };
   assert.throws(() => net.loadStateDict(state), {
     name: 'TypeError',
-    message: 'Net.loadStateDict: missing: first.bias, heads.b.weight; unexpected: extra',
+    message: 'Net.loadStateDict: the state dictionary lacks first.bias, heads.b.weight; Net has no extra',
   });
   assert.deepEqual(net.first.weight.tolist(), before);
   assert.deepEqual(net.loadStateDict(state, { strict: false }), {
@@ -128,9 +128,24 @@ test('a load refuses other sizes and values that are no tensors', () => {
   const net = new Linear(2, 3);
   const wrong = { ...net.stateDict(), bias: zeros([1]) };
   assert.throws(() => net.loadStateDict(wrong), ShapeError);
-  assert.throws(() => net.loadStateDict(wrong), /bias has shape \[3\], got \[1\]/);
+  assert.throws(() => net.loadStateDict(wrong), /bias has the shape \[3\], got \[1\]/);
   const none = { ...net.stateDict(), bias: 3 as unknown as Tensor };
-  assert.throws(() => net.loadStateDict(none), /not a Tensor: bias/);
+  assert.throws(() => net.loadStateDict(none), /what it has under bias is not a Tensor/);
+});
+
+test('long lists of names are cut, and a prefix of all names is told as such', () => {
+  const net = new Sequential(...Array.from({ length: 6 }, () => new Linear(1, 1)));
+  assert.throws(() => net.loadStateDict({}), {
+    name: 'TypeError',
+    message:
+      'Sequential.loadStateDict: the state dictionary lacks 0.weight, 0.bias, 1.weight, 1.bias, 2.weight, 2.bias, ' +
+      '3.weight, 3.bias and 4 more',
+  });
+  const saved = Object.entries(net.stateDict()).map(([name, value]) => [`model.${name}`, value] as const);
+  assert.throws(() => net.loadStateDict(Object.fromEntries(saved)), {
+    name: 'TypeError',
+    message: "Sequential.loadStateDict: its names begin with 'model.', those of Sequential do not",
+  });
 });
 
 test('train and eval reach every module', () => {
