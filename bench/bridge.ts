@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { packageRoot } from '../lib/native/libtorch.js';
 import { ones, setNumThreads, type Tensor, tidy } from '../lib/tensor/index.js';
+import { median, quartiles } from './statistics.js';
 
 interface Reference {
   addLoop(count: number): number;
@@ -37,23 +38,34 @@ async function outside(a: Tensor, b: Tensor): Promise<number> {
   return time / calls;
 }
 
-function quartiles(values: number[]): string {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (q: number): string => (sorted[Math.round(q * (sorted.length - 1))] as number).toFixed(0);
-  return `${at(0.5)} (${at(0.25)} to ${at(0.75)})`;
+function reference(): Reference {
+  return createRequire(import.meta.url)(
+    join(packageRoot(), 'build', 'Release', 'bench_bridge.node'),
+  ) as Reference;
+}
+
+/** Nanoseconds that a call in a scope costs more than in C++. */
+export function bridgePrice(): number {
+  setNumThreads(1);
+  const { addLoop } = reference();
+  const [a, b] = [ones([2]), ones([2])];
+  return median(
+    Array.from({ length: rounds }, () => {
+      const base = addLoop(calls);
+      return nanoseconds(() => inScope(a, b)) - base;
+    }),
+  );
 }
 
 export async function benchBridge(): Promise<void> {
   setNumThreads(1);
-  const reference = createRequire(import.meta.url)(
-    join(packageRoot(), 'build', 'Release', 'bench_bridge.node'),
-  ) as Reference;
+  const { addLoop } = reference();
   const [a, b] = [ones([2]), ones([2])];
   const direct: number[] = [];
   const scoped: number[] = [];
   const unscoped: number[] = [];
   for (let i = 0; i < rounds; i++) {
-    const base = reference.addLoop(calls);
+    const base = addLoop(calls);
     direct.push(base);
     scoped.push(nanoseconds(() => inScope(a, b)) - base);
     unscoped.push((await outside(a, b)) - base);
@@ -61,7 +73,7 @@ export async function benchBridge(): Promise<void> {
   console.log(
     `add of two 2-element tensors, ns per call, median (quartiles) of ${rounds} interleaved rounds`,
   );
-  console.log(`  C++ at::add                        ${quartiles(direct)}`);
-  console.log(`  bridge, in a scope: more than C++  ${quartiles(scoped)}   aim 400`);
-  console.log(`  bridge, outside:    more than C++  ${quartiles(unscoped)}   aim 1200`);
+  console.log(`  C++ at::add                        ${quartiles(direct, 0)}`);
+  console.log(`  bridge, in a scope: more than C++  ${quartiles(scoped, 0)}   aim 400`);
+  console.log(`  bridge, outside:    more than C++  ${quartiles(unscoped, 0)}   aim 1200`);
 }

@@ -6,6 +6,7 @@ import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
 import { benchBridge } from './bridge.js';
 import { benchLoading } from './loading.js';
 import { benchStaticInput } from './static-input.js';
+import { benchStep } from './step.js';
 
 const asked = process.argv.slice(2);
 const wants = (name: string): boolean => asked.length === 0 || asked.includes(name);
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
     if (result.status !== 0) throw new Error(`bench_neurons ended with ${result.status ?? result.signal}`);
   }
   if (wants('bridge')) await benchBridge();
+  if (wants('step')) await benchStep();
   if (wants('static')) benchStaticInput();
   if (wants('loading')) await benchLoading();
 }
