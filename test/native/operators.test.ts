@@ -323,7 +323,7 @@ test('dense layouts and expanded tensors are read and written without copies', (
     assert.deepEqual(made(still, x, dtype), usual);
     assert.deepEqual(made(x, still, dtype), usual);
     // One that is not dense is copied, so the count can tell.
-    const wide = zeros([steps, 4, 8, 32, 128]).slice(4, 0, 128, 2);
+    const wide = zeros([steps, 4, 8, 32, 128], { dtype }).slice(4, 0, 128, 2);
     assert.ok(made(wide, x, dtype)[0]! > usual[0]!);
   }
 });
