@@ -187,7 +187,7 @@ struct TileStep {
   const T* h_before;  ///< of the step before; null: v_before is its membrane after the reset
   const T* v_before;
   const S* grad_s;
-  const S* next_grad_s;  ///< of the step that comes next, as next_h is its membrane
+  const S* next_grad_s;  ///< what later steps read is asked for now
   const T* next_h;
   const T* grad_v_seq;
   S* grad_x;
@@ -253,7 +253,9 @@ class Membranes {
     if (call_.h != nullptr) {
       step.h = saved(t);
       step.h_before = t > 0 ? saved(t - 1) : nullptr;
-      step.next_h = t > 0 ? step.h_before : step.h;
+      // Of the membranes it is the first that this step does not read.
+      const long first_unread = t - (step.grad_rate != nullptr ? 2 : 1);
+      step.next_h = saved(first_unread > 0 ? first_unread : 0);
       step.v_before = static_cast<const T*>(call_.v);
       if (step.v_before != nullptr) step.v_before += begin_;
       return;

@@ -12,6 +12,7 @@ import {
   integrateFire,
   lif,
   manualSeed,
+  memory,
   noGrad,
   ones,
   parametricLif,
@@ -279,6 +280,52 @@ test('expanded inputs and gradients, channels-last and strided layouts give the 
   assert.deepEqual(out.strides.slice(1), last.strides.slice(1));
   assert.deepEqual(flat(out), flat(lif(sequence, zeros([3, 2, 4, 4], { dtype: 'float64' }), atan)[0]));
   assert.deepEqual(run(last), run(sequence));
+});
+
+test('dense layouts and expanded tensors are read and written without copies', () => {
+  manualSeed(6);
+  const steps = 6;
+  const shape = [4, 8, 32, 64];
+  const x = rand([steps, ...shape]);
+  const channelsLast = (y: Tensor): Tensor =>
+    y.permute([0, 1, 3, 4, 2]).contiguous().permute([0, 1, 4, 2, 3]);
+  const turned = (y: Tensor): Tensor => y.permute([0, 4, 3, 2, 1]).contiguous().permute([0, 4, 3, 2, 1]);
+  // Memory that forward and backward ask for, in bytes of one step [*].
+  const made = (input: Tensor, gradient: Tensor, dtype: DType): number[] => {
+    const from = input.to(dtype).detach();
+    from.requiresGrad = true;
+    const start = input.select(0, 0).to('float32').mul(0);
+    const arriving = gradient.to(dtype);
+    const before = memory();
+    const s = lif(from, start, atan)[0];
+    const middle = memory();
+    s.backward(arriving);
+    const after = memory();
+    assert.deepEqual((from.grad as Tensor).strides, s.strides);
+    const size = 4 * start.numel;
+    return [middle, after].map(
+      ({ allocatedBytes }, i) => (allocatedBytes - [before, middle][i]!.allocatedBytes) / size,
+    );
+  };
+  for (const dtype of ['float32', 'bfloat16'] as const) {
+    const usual = made(x, x, dtype);
+    // Spikes and the charged membrane of all steps and a last state; backward adds the state's gradient, and for 16 bits
+    // that of the input.
+    const sequence = dtype === 'float32' ? steps : steps / 2;
+    const wanted = dtype === 'float32' ? [2 * sequence + 1, 1] : [sequence + 1, sequence + 1];
+    usual.forEach((found, i) => {
+      assert.ok(found >= wanted[i]! && found < wanted[i]! + 0.5, `${dtype}: ${found}, expected ${wanted[i]}`);
+    });
+    for (const layout of [channelsLast, turned]) {
+      assert.deepEqual(made(layout(x), layout(x), dtype), usual);
+    }
+    const still = x.narrow(0, 0, 1).expand([steps, ...shape]);
+    assert.deepEqual(made(still, x, dtype), usual);
+    assert.deepEqual(made(x, still, dtype), usual);
+    // One that is not dense is copied, so the count can tell.
+    const wide = zeros([steps, 4, 8, 32, 128]).slice(4, 0, 128, 2);
+    assert.ok(made(wide, x, dtype)[0]! > usual[0]!);
+  }
 });
 
 test('empty sequences, no neurons, and one dimension', () => {
