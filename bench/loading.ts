@@ -6,6 +6,7 @@ import { BatchNorm2d, Conv2d, Flatten, type Layer, Linear, MaxPool2d } from '../
 import { SNN, type SNNOptions } from '../lib/snn.js';
 import { getNumThreads, manualSeed, type Tensor } from '../lib/tensor/index.js';
 import { epochOrder, fit } from '../lib/training/index.js';
+import { median } from './statistics.js';
 
 const params = { step_mode: 'm', surrogate_function: 'ATan', detach_reset: true };
 const options: SNNOptions = {
@@ -89,10 +90,10 @@ export async function benchLoading(): Promise<void> {
     const share = (ms: number): string => `${((100 * ms) / time).toFixed(2)} %`;
     const steps = waits.length;
     const waited = share(waits.reduce((sum, ms) => sum + ms, 0));
-    const median = waits.sort((a, b) => a - b)[steps >> 1]!;
+    const half = median(waits);
     console.log(
       `  ${name}: ${steps} steps in ${(time / 1000).toFixed(1)} s, waiting ${waited} (aim < 2 %), ` +
-        `half of the steps below ${median.toFixed(3)} ms, ${share(median * steps)}; ` +
+        `half of the steps below ${half.toFixed(3)} ms, ${share(half * steps)}; ` +
         `gathered in JavaScript ${share(gatherHere(data, 64, steps))}`,
     );
   }

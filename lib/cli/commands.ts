@@ -29,7 +29,7 @@ import type { LayerInfo, Task, WorkerEvent } from './task.js';
 type Send = (event: WorkerEvent) => void;
 type TaskOf<C extends Task['command']> = Extract<Task, { command: C }>;
 
-// The terminal shows no more steps than that a second.
+// Milliseconds between two steps that the terminal is told of.
 const stepInterval = 50;
 
 /** `spikenode train` */

@@ -11,6 +11,7 @@ const classes = 10;
 const trainSamples = 1437;
 const shuffleSeed = 1234;
 
+/** Options of `Digits`. */
 export interface DigitsOptions {
   /**
    * Which 1,437 samples are for training and which 360 for the test: 'shuffled' (default) takes them in a fixed random

@@ -4,6 +4,7 @@ import { type ParameterTable, parameter, resolveParameters, text } from '../para
 import { DataError, type DataModel, type Dataset, type DatasetSource } from './dataset.js';
 import { readIdx } from './idx.js';
 
+/** Options of `MNIST` and `FashionMNIST`. */
 export interface MNISTOptions {
   /** The folder with the four IDX files, gzip-compressed or not; relative to the working directory. */
   readonly path: string;

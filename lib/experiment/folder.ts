@@ -12,7 +12,8 @@ import { basename, join, relative, resolve, sep } from 'node:path';
 import { parse, stringify } from 'smol-toml';
 import { CheckpointError, ConfigError } from '../errors.js';
 import type { SNN } from '../snn.js';
-import { unwritable, writeDurably } from '../training/checkpoint.js';
+import { unwritable } from '../training/checkpoint.js';
+import { replaceFile } from '../training/durable.js';
 import { loadSafetensors, saveSafetensors } from '../training/index.js';
 import type { Experiment, Shapes } from './check.js';
 import { readExperiment } from './experiment.js';
@@ -105,8 +106,8 @@ function renamed(from: string, to: string): boolean {
 /** Writes a run's configuration and record anew. @throws CheckpointError if they cannot be written */
 export async function writeFiles(folder: string, { tables, record }: RunFiles): Promise<void> {
   try {
-    await writeDurably(join(folder, configName), `${stringify(tables)}\n`);
-    await writeDurably(join(folder, recordName), `${JSON.stringify(record)}\n`);
+    await writeText(join(folder, configName), `${stringify(tables)}\n`);
+    await writeText(join(folder, recordName), `${JSON.stringify(record)}\n`);
   } catch (error) {
     throw unwritable(folder, error);
   }
@@ -200,11 +201,15 @@ export function writeMetrics(folder: string, record: MetricsRecord): void {
 export async function rewriteMetrics(folder: string, records: readonly MetricsRecord[]): Promise<void> {
   const file = join(folder, metricsName);
   try {
-    if (records.length > 0) await writeDurably(file, records.map(lineOf).join(''));
+    if (records.length > 0) await writeText(file, records.map(lineOf).join(''));
     else rmSync(file, { force: true });
   } catch (error) {
     throw unwritable(file, error);
   }
+}
+
+async function writeText(file: string, text: string): Promise<void> {
+  await replaceFile(file, (handle) => handle.writeFile(text));
 }
 
 function lineOf(record: MetricsRecord): string {

@@ -24,15 +24,18 @@ export interface ComponentConfig {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
+/** `optimizer.scheduler` of a model. */
 export interface SchedulerSection extends ComponentConfig {
   /** Whether the rate changes after each epoch, which is the default, or after each update of the weights. */
   readonly interval?: 'epoch' | 'step' | undefined;
 }
 
+/** `optimizer` of a model. */
 export interface OptimizerSection extends ComponentConfig {
   readonly scheduler?: SchedulerSection | undefined;
 }
 
+/** The section `[bench]`. */
 export interface BenchSection {
   /** Names the folder of the runs. */
   readonly name: string;
@@ -61,6 +64,7 @@ export interface CheckpointSection {
   readonly keep?: number | undefined;
 }
 
+/** A section `[[model]]`, the template merged in. */
 export interface ModelSection extends ComponentConfig {
   readonly name: string;
   /** 0: no training. */

@@ -75,6 +75,7 @@ export type RunEvent =
       readonly resumable: boolean;
     };
 
+/** Options of `runExperiment`. */
 export interface RunOptions {
   /** Where the folders of runs are made. Default 'runs', in the working directory. */
   readonly folder?: string | undefined;
@@ -89,6 +90,7 @@ export interface RunOptions {
   readonly report?: ((event: RunEvent) => void) | undefined;
 }
 
+/** What became of one run. */
 export interface RunResult extends RunName {
   readonly seed: number;
   readonly folder: string;

@@ -1,4 +1,5 @@
 import { ShapeError } from '../errors.js';
+import { sameShape } from '../nn/arguments.js';
 import { StepModule } from '../nn/index.js';
 import { type Device, type DType, full, isTensor, keep, Tensor } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
@@ -70,7 +71,7 @@ export class State {
     const value = this.#value;
     const { dtype, device } = step;
     if (isTensor(value)) {
-      if (sameSizes(value.shape, step.shape)) return value.to({ dtype, device });
+      if (sameShape(value.shape, step.shape)) return value.to({ dtype, device });
       if (this.#assigned) {
         throw new ShapeError(
           `${this.#owner}: argument '${this.#name}' must have the shape of one step, [${step.shape}], got [${value.shape}]`,
@@ -133,10 +134,6 @@ export abstract class MemoryModule extends StepModule {
   detach(): void {
     for (const state of this.states()) state.detach();
   }
-}
-
-function sameSizes(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((size, i) => size === b[i]);
 }
 
 function filled({ shape, dtype, device }: StepLike, value: number): Tensor {

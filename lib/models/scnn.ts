@@ -22,6 +22,7 @@ import { LayeredSNN } from './layered.js';
 /** One integer for all dimensions of the map, or a list with one for each: `[h, w]`. */
 export type MapSize = number | readonly number[];
 
+/** Options of `SCNN`. */
 export interface SCNNOptions extends Omit<SNNOptions, 'timesteps'> {
   /** Output channels of each convolution, at least one. */
   readonly filters: readonly number[];

@@ -3,6 +3,7 @@ import { integer, list, type ParameterTable, parameter } from '../parameters.js'
 import { resolveModelOptions, SNN, type SNNOptions } from '../snn.js';
 import { LayeredSNN } from './layered.js';
 
+/** Options of `SMLP`. */
 export interface SMLPOptions extends SNNOptions {
   /** Neurons of each hidden layer; may be empty. */
   readonly units: readonly number[];

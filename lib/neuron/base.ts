@@ -118,6 +118,11 @@ export abstract class BaseNode extends MemoryModule {
   /** One step's charged membrane in libtorch's operators, for surrogates that the kernels do not have. */
   protected abstract charge(x: Tensor, v: Tensor): Tensor;
 
+  // In state dictionaries a learned threshold has the established name.
+  protected override memberName(field: string): string {
+    return field === 'vThreshold' ? 'v_threshold' : field;
+  }
+
   protected override states(): Iterable<State> {
     return [this.#v];
   }

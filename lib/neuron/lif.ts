@@ -11,6 +11,7 @@ import {
   shownParameter,
 } from './base.js';
 
+/** Options of `LIFNode`. */
 export interface LIFNodeOptions extends BaseNodeOptions {
   /**
    * Membrane time constant in steps, > 1. A Parameter is learned; a tensor broadcasts to the shape of one step, batch

@@ -11,6 +11,7 @@ import {
   type MembraneResult,
 } from './base.js';
 
+/** Options of `ParametricLIFNode`. */
 export interface ParametricLIFNodeOptions extends BaseNodeOptions {
   /** Membrane time constant in steps that learning begins with, > 1. Default 2. */
   readonly initTau?: number | undefined;

@@ -35,3 +35,8 @@ export function checkNumber(
   if (typeof value === 'number' && value >= min && value <= max) return value;
   throw argumentError(layer, argument, `a number between ${min} and ${max}`, value);
 }
+
+/** Whether two shapes are the same. */
+export function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((size, i) => size === b[i]);
+}

@@ -13,6 +13,7 @@ import {
 import { _foreachMul_, _foreachNorm } from '../tensor/internal.generated.js';
 import { argumentError } from '../tensor/operator.js';
 
+/** Options of `clipGradNorm`. */
 export interface ClipGradNormOptions {
   /** The p of the p-norm; Infinity is the largest absolute value. Default 2. */
   readonly normType?: number | undefined;

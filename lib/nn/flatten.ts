@@ -2,6 +2,7 @@ import { checkOptions } from '../tensor/dispatch.js';
 import type { Tensor } from '../tensor/index.js';
 import { StatelessLayer, type StepOptions } from './step-module.js';
 
+/** Options of `Flatten`, with PyTorch's defaults. */
 export interface FlattenOptions extends StepOptions {
   /** First dimension of one step to flatten. Default 1. */
   readonly startDim?: number | undefined;

@@ -2,14 +2,17 @@ import { ShapeError } from '../errors.js';
 import { checkOptions } from '../tensor/dispatch.js';
 import { crossEntropyLoss, mseLoss, type Reduction, type Tensor } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
+import { sameShape } from './arguments.js';
 import { Module } from './module.js';
 import { Buffer } from './parameter.js';
 
+/** Options of every loss. */
 export interface LossOptions {
   /** What becomes of the single values. Default 'mean'. */
   readonly reduction?: Reduction | undefined;
 }
 
+/** Options of `crossEntropy` and `CrossEntropyLoss`. */
 export interface CrossEntropyOptions extends LossOptions {
   /** A factor for each class, `[classes]`. */
   readonly weight?: Tensor | null | undefined;
@@ -37,7 +40,7 @@ export class MSELoss extends Module {
   /** @throws ShapeError for shapes that differ: broadcasting them is nearly always a mistake */
   override forward(input: Tensor, target: Tensor): Tensor {
     const [given, wanted] = [input.shape, target.shape];
-    if (given.length !== wanted.length || given.some((size, i) => size !== wanted[i])) {
+    if (!sameShape(given, wanted)) {
       throw new ShapeError(
         `MSELoss: argument 'target' must have the shape [${given}] of the input, got [${wanted}]`,
       );

@@ -21,16 +21,19 @@ export interface PoolOptions extends StepOptions {
   readonly ceilMode?: boolean | undefined;
 }
 
+/** Options of `MaxPool1d` and `MaxPool2d`. */
 export interface MaxPoolOptions extends PoolOptions {
   /** Default 1. */
   readonly dilation?: Size | undefined;
 }
 
+/** Options of `AvgPool1d`. */
 export interface AvgPoolOptions extends PoolOptions {
   /** Whether the zeros of the padding count in the mean. Default true. */
   readonly countIncludePad?: boolean | undefined;
 }
 
+/** Options of `AvgPool2d`. */
 export interface AvgPool2dOptions extends AvgPoolOptions {
   /** Divides the sum in place of the window's size. */
   readonly divisorOverride?: number | null | undefined;

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { isTensor, noGrad, type Tensor } from '../tensor/index.js';
+import { sameShape } from './arguments.js';
 
 /** Tensors by PyTorch's names. */
 export type StateDict = Readonly<Record<string, Tensor>>;
@@ -30,7 +31,7 @@ export function copyState(
     ...(wrongTypes.length > 0 ? [`what it has under ${some(wrongTypes)} is not a Tensor`] : []),
   ];
   const sizes = pairs
-    .filter(({ target, value }) => isTensor(value) && !sameShape(target, value))
+    .filter(({ target, value }) => isTensor(value) && !sameShape(target.shape, value.shape))
     .map(({ name, target, value }) => `${name} has the shape [${target.shape}], got [${value.shape}]`);
   const problems = [...names, ...sizes];
   if (problems.length > 0) {
@@ -60,9 +61,4 @@ function some(names: readonly string[]): string {
   const shown = 8;
   if (names.length <= shown + 1) return names.join(', ');
   return `${names.slice(0, shown).join(', ')} and ${names.length - shown} more`;
-}
-
-function sameShape(a: Tensor, b: Tensor): boolean {
-  const [one, other] = [a.shape, b.shape];
-  return one.length === other.length && one.every((size, i) => size === other[i]);
 }

@@ -1,15 +1,7 @@
 import { ConfigError } from '../errors.js';
-import {
-  finite,
-  flag,
-  integer,
-  list,
-  type ParameterTable,
-  parameter,
-  resolveParameters,
-} from '../parameters.js';
+import { finite, integer, list, type ParameterTable, parameter, resolveParameters } from '../parameters.js';
 import { noGrad, onesLike, type Tensor } from '../tensor/index.js';
-import { Surrogate, type SurrogateOptions } from './surrogate.js';
+import { Surrogate, type SurrogateOptions, surrogateParameters } from './surrogate.js';
 
 // Surrogates whose spike is something else than Θ(u).
 
@@ -20,7 +12,7 @@ function straightThrough(value: Tensor, through: Tensor): Tensor {
 
 /** A spike with probability u, which must be from 0 to 1; gradient 1, primitive u. */
 export class PoissonPass extends Surrogate {
-  static readonly parameters: ParameterTable = { spiking: parameter('spiking', flag().default(true)) };
+  static readonly parameters: ParameterTable = surrogateParameters;
 
   constructor(options: SurrogateOptions = {}) {
     super(resolveParameters<SurrogateOptions>(PoissonPass.parameters, options));
@@ -41,6 +33,7 @@ export class PoissonPass extends Surrogate {
   }
 }
 
+/** Options of `MultiLevelSpikeCount`. */
 export interface MultiLevelSpikeCountOptions extends SurrogateOptions {
   /** The most spikes at once, >= 1. */
   readonly maxSpikeCount: number;
@@ -62,7 +55,7 @@ export class MultiLevelSpikeCount extends Surrogate {
   static readonly parameters: ParameterTable = {
     maxSpikeCount: parameter('max_spike_count', integer(1)),
     gradWindow: parameter('grad_window', list(finite()).length(2).nullable().default(null)),
-    spiking: parameter('spiking', flag().default(true)),
+    ...surrogateParameters,
   };
 
   maxSpikeCount: number;

@@ -7,7 +7,7 @@ import { Surrogate } from './surrogate.js';
 
 export { MultiLevelSpikeCount, type MultiLevelSpikeCountOptions, PoissonPass } from './counts.js';
 export * from './kernels.js';
-export { KernelSurrogate, Surrogate, type SurrogateOptions } from './surrogate.js';
+export { KernelSurrogate, Surrogate, type SurrogateOptions, surrogateParameters } from './surrogate.js';
 
 /** A class of surrogates with the table of its parameters. */
 export interface SurrogateClass {

@@ -1,18 +1,16 @@
 import {
   finite,
-  flag,
   integer,
   type ParameterTable,
   parameter,
   positive,
   resolveParameters,
 } from '../parameters.js';
-import { KernelSurrogate, type SurrogateOptions } from './surrogate.js';
+import { KernelSurrogate, type SurrogateOptions, surrogateParameters } from './surrogate.js';
 
 // The surrogates of the kernels; formulas, names and defaults are those of SpikingJelly.
 
-const spiking: ParameterTable = { spiking: parameter('spiking', flag().default(true)) };
-
+/** Options of the surrogates with the one parameter alpha; each has a default of its own. */
 export interface AlphaOptions extends SurrogateOptions {
   /** Steepness, > 0. */
   readonly alpha?: number | undefined;
@@ -34,7 +32,7 @@ abstract class AlphaSurrogate extends KernelSurrogate {
 }
 
 function alphaTable(alpha: number): ParameterTable {
-  return { alpha: parameter('alpha', positive().default(alpha)), ...spiking };
+  return { alpha: parameter('alpha', positive().default(alpha)), ...surrogateParameters };
 }
 
 /** Gradient α σ(αu) (1 - σ(αu)), primitive σ(αu); alpha defaults to 4. */
@@ -175,6 +173,7 @@ export class Rect extends AlphaSurrogate {
   }
 }
 
+/** Options of `PiecewiseLeakyReLU`. */
 export interface PiecewiseLeakyReLUOptions extends SurrogateOptions {
   /** Half the width of the steep part, > 0. Default 1. */
   readonly w?: number | undefined;
@@ -187,7 +186,7 @@ export class PiecewiseLeakyReLU extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
     w: parameter('w', positive().default(1)),
     c: parameter('c', finite().default(0.01)),
-    ...spiking,
+    ...surrogateParameters,
   };
 
   w: number;
@@ -212,6 +211,7 @@ export class PiecewiseLeakyReLU extends KernelSurrogate {
   }
 }
 
+/** Options of `SquarewaveFourierSeries`. */
 export interface SquarewaveFourierSeriesOptions extends SurrogateOptions {
   /** One more than the terms of the series, 2 to 1000. Default 2. */
   readonly n?: number | undefined;
@@ -226,7 +226,7 @@ export class SquarewaveFourierSeries extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
     n: parameter('n', integer(2).max(1000).default(2)),
     tPeriod: parameter('T_period', positive().default(8)),
-    ...spiking,
+    ...surrogateParameters,
   };
 
   n: number;
@@ -251,6 +251,7 @@ export class SquarewaveFourierSeries extends KernelSurrogate {
   }
 }
 
+/** Options of `S2NN`. */
 export interface S2NNOptions extends SurrogateOptions {
   /** Steepness below the threshold, > 0. Default 4. */
   readonly alpha?: number | undefined;
@@ -266,7 +267,7 @@ export class S2NN extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
     alpha: parameter('alpha', positive().default(4)),
     beta: parameter('beta', positive().default(1)),
-    ...spiking,
+    ...surrogateParameters,
   };
 
   alpha: number;
@@ -288,6 +289,7 @@ export class S2NN extends KernelSurrogate {
   }
 }
 
+/** Options of `QPseudoSpike`. */
 export interface QPseudoSpikeOptions extends SurrogateOptions {
   /** Decay of the tail, > 1. Default 2. */
   readonly alpha?: number | undefined;
@@ -300,7 +302,7 @@ export interface QPseudoSpikeOptions extends SurrogateOptions {
 export class QPseudoSpike extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
     alpha: parameter('alpha', finite().gt(1).default(2)),
-    ...spiking,
+    ...surrogateParameters,
   };
 
   alpha: number;
@@ -320,6 +322,7 @@ export class QPseudoSpike extends KernelSurrogate {
   }
 }
 
+/** Options of `LeakyKReLU`. */
 export interface LeakyKReLUOptions extends SurrogateOptions {
   /** Slope below the threshold. Default 0. */
   readonly leak?: number | undefined;
@@ -332,7 +335,7 @@ export class LeakyKReLU extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
     leak: parameter('leak', finite().default(0)),
     k: parameter('k', finite().default(1)),
-    ...spiking,
+    ...surrogateParameters,
   };
 
   leak: number;
@@ -354,6 +357,7 @@ export class LeakyKReLU extends KernelSurrogate {
   }
 }
 
+/** Options of `LogTailedReLU`. */
 export interface LogTailedReLUOptions extends SurrogateOptions {
   /** Slope below the threshold. Default 0. */
   readonly alpha?: number | undefined;
@@ -363,7 +367,7 @@ export interface LogTailedReLUOptions extends SurrogateOptions {
 export class LogTailedReLU extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
     alpha: parameter('alpha', finite().default(0)),
-    ...spiking,
+    ...surrogateParameters,
   };
 
   alpha: number;
@@ -385,7 +389,7 @@ export class LogTailedReLU extends KernelSurrogate {
 
 /** Gradient 1, primitive u. */
 export class DeterministicPass extends KernelSurrogate {
-  static readonly parameters: ParameterTable = spiking;
+  static readonly parameters: ParameterTable = surrogateParameters;
 
   constructor(options: SurrogateOptions = {}) {
     super(resolveParameters<SurrogateOptions>(DeterministicPass.parameters, options));

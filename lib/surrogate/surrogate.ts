@@ -1,3 +1,4 @@
+import { flag, type ParameterTable, parameter } from '../parameters.js';
 import {
   enableGrad,
   integrateFire,
@@ -12,6 +13,9 @@ export interface SurrogateOptions {
   /** Spikes 0 and 1 with the surrogate's gradient (default), or else the differentiable primitive itself. */
   readonly spiking?: boolean | undefined;
 }
+
+/** The parameter that every surrogate has. */
+export const surrogateParameters: ParameterTable = { spiking: parameter('spiking', flag().default(true)) };
 
 /**
  * The gradient that stands in for that of the spike Θ(u), u = v - v_threshold. A surrogate of one's own is a subclass

@@ -4,6 +4,7 @@ import { addon, argumentError } from './operator.js';
 import { cudaIsAvailable } from './runtime.js';
 import { refuseThenable } from './scope.js';
 
+/** Options of `autocast`. */
 export interface AutocastOptions {
   /** What matrix products and convolutions compute in. Default 'bfloat16' on the CPU, 'float16' on a GPU. */
   readonly dtype?: 'bfloat16' | 'float16' | undefined;

@@ -12,6 +12,7 @@ export function getRngState(): Tensor {
   return fromHandle(addon().generatorState(null));
 }
 
+/** Takes over what `getRngState` gave. */
 export function setRngState(state: Tensor): void {
   addon().setGeneratorState(null, handleOf(state, 'setRngState', 'state'));
 }

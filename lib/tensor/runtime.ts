@@ -38,6 +38,7 @@ export interface MemoryReport {
   };
 }
 
+/** What is in memory now, by owner; docs/memory.md says how to read it. */
 export function memory(): MemoryReport {
   const [
     tensors = 0,
@@ -98,10 +99,12 @@ export function setNumThreads(count: number): void {
   addon().setNumThreads(count);
 }
 
+/** The number of CUDA devices; 0 where libtorch is a CPU build. */
 export function cudaDeviceCount(): number {
   return addon().cudaDeviceCount();
 }
 
+/** Whether there is a CUDA device that libtorch can use. */
 export function cudaIsAvailable(): boolean {
   return cudaDeviceCount() > 0;
 }

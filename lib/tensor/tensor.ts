@@ -242,6 +242,7 @@ Object.defineProperty(Tensor.prototype, Symbol.for('nodejs.util.inspect.custom')
   value: Tensor.prototype.toString,
 });
 
+/** Whether a value is a `Tensor`, a `Parameter` or a `Buffer`. */
 export function isTensor(value: unknown): value is Tensor {
   return value !== null && typeof value === 'object' && hasHandle(value);
 }
@@ -294,6 +295,7 @@ export function enableGrad<R>(fn: () => R): R {
   return withGradMode(true, fn, 'enableGrad');
 }
 
+/** Whether operators are recorded for backward; see `noGrad` and `enableGrad`. */
 export function isGradEnabled(): boolean {
   return addon().gradMode();
 }

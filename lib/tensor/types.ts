@@ -16,8 +16,10 @@ export type DType =
 /** Where a tensor's memory is. `cuda` is the current GPU. */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
 
+/** How the elements are stored. */
 export type Layout = 'strided' | 'sparse_coo';
 
+/** The order of the dimensions in memory. */
 export type MemoryFormat = 'contiguous_format' | 'preserve_format' | 'channels_last' | 'channels_last_3d';
 
 /** A single value. In arithmetic an integer-valued number counts as an integer. */

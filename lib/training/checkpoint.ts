@@ -1,11 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CheckpointError } from '../errors.js';
 import { integer, type ParameterTable, parameter, text } from '../parameters.js';
 import type { Tensor } from '../tensor/index.js';
+import { flushFolder, replaceFile } from './durable.js';
 import { loadSafetensors, saveSafetensors } from './safetensors.js';
 import { SafetensorsError } from './safetensors-header.js';
 
@@ -17,6 +18,7 @@ const tensorsName = 'tensors.safetensors';
 const stateName = 'state.json';
 const temporary = '.tmp-';
 
+/** Where and when `fit` writes checkpoints. */
 export interface CheckpointOptions {
   /** Where checkpoints are written; made if it is not there. */
   readonly folder: string;
@@ -43,6 +45,7 @@ export const checkpointSchedule: ParameterTable = {
   keep: parameter('keep', integer(1).default(1)),
 };
 
+/** What `fit` takes of checkpoints. */
 export const checkpointTable: ParameterTable = {
   folder: parameter('folder', text()),
   ...checkpointSchedule,
@@ -107,11 +110,10 @@ export async function writeCheckpoint(
     await saveSafetensors(file, tensors, {});
     const sums = `"state_sha256":"${hashOf(content)}","tensors_sha256":"${await hashOfFile(file)}"`;
     const whole = `{${sums},"state":${content}}\n`;
-    await writeDurably(join(unfinished, stateName), whole);
-    await sync(unfinished);
+    await replaceFile(join(unfinished, stateName), (handle) => handle.writeFile(whole));
     if (existsSync(path)) await discard(folder, path);
     await rename(unfinished, path);
-    await sync(folder);
+    await flushFolder(folder);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true }).catch(() => {});
     throw unwritable(path, error, listCheckpoints(folder).at(-1));
@@ -141,24 +143,6 @@ export async function readCheckpoint(path: string): Promise<CheckpointContent<Re
     if (error instanceof SafetensorsError) throw damaged(path, error.message.replace(`${path}/`, ''));
     if (!isSystemError(error)) throw error;
     throw damaged(path, `${tensorsName} cannot be read: ${reason(error)}`);
-  }
-}
-
-/** Writes a file so that a crash leaves the old one or the whole new one, which is on the disk in the end. */
-export async function writeDurably(file: string, content: string): Promise<void> {
-  const unfinished = `${file}.${randomUUID()}.tmp`;
-  try {
-    const handle = await open(unfinished, 'wx');
-    try {
-      await handle.writeFile(content);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(unfinished, file);
-  } catch (error) {
-    await rm(unfinished, { force: true }).catch(() => {});
-    throw error;
   }
 }
 
@@ -248,13 +232,4 @@ async function discard(folder: string, path: string): Promise<void> {
   const old = join(folder, temporary + randomUUID());
   await rename(path, old);
   await rm(old, { recursive: true, force: true });
-}
-
-async function sync(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -8,6 +8,7 @@ import {
   text,
 } from '../parameters.js';
 
+/** When `EarlyStopping` ends training. */
 export interface EarlyStoppingOptions {
   /** A logged name: `val_loss`, `train_acc`, ... Default 'val_loss'. */
   readonly monitor?: string;

@@ -23,11 +23,13 @@ export interface InferenceOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of `predict`. */
 export interface PredictOptions extends InferenceOptions {
   /** With bytes only, and necessary then: the network gets each byte divided by it. */
   readonly scale?: number;
 }
 
+/** Options of `evaluate`. */
 export interface EvaluateOptions extends InferenceOptions {
   /** Put before each name: 'test_' gives 'test_acc'. Default: nothing. */
   readonly prefix?: string;
@@ -58,11 +60,12 @@ export interface Judgement {
   readonly predicted: Tensor;
 }
 
-/** What a meter has added up so far; float64 as base64, since JSON has no NaN. */
+/** What a meter has added up so far. */
 export interface MeterState {
-  readonly loss: string;
-  readonly matrix: string;
-  readonly errors: string | null;
+  /** The sum of the losses, and what it is to be divided by. */
+  readonly loss: readonly [sum: number, weight: number];
+  readonly matrix: readonly number[];
+  readonly errors: readonly number[] | null;
 }
 
 /** Collects what a pass over data is judged by. Everything is added up in float64. */
@@ -127,9 +130,9 @@ export class Meter {
   /** All sums, in the middle of a pass too. */
   stateDict(): MeterState {
     return {
-      loss: encoded([this.#lossSum, this.#lossWeight]),
-      matrix: encoded(this.#matrix.stateDict()),
-      errors: this.#errors && encoded(this.#errors.stateDict()),
+      loss: [this.#lossSum, this.#lossWeight],
+      matrix: this.#matrix.stateDict(),
+      errors: this.#errors?.stateDict() ?? null,
     };
   }
 
@@ -138,19 +141,10 @@ export class Meter {
     if ((errors === null) !== (this.#errors === null)) {
       throw new ShapeError('Meter.loadStateDict: expected the state of a meter of the same metrics');
     }
-    this.#matrix.loadStateDict(decoded(matrix));
-    if (errors !== null) this.#errors?.loadStateDict(decoded(errors));
-    [this.#lossSum, this.#lossWeight] = decoded(loss) as [number, number];
+    this.#matrix.loadStateDict(matrix);
+    if (errors !== null) this.#errors?.loadStateDict(errors);
+    [this.#lossSum, this.#lossWeight] = loss;
   }
-}
-
-function encoded(values: readonly number[]): string {
-  return Buffer.from(Float64Array.from(values).buffer).toString('base64');
-}
-
-function decoded(text: string): number[] {
-  const bytes = Uint8Array.from(Buffer.from(text, 'base64'));
-  return [...new Float64Array(bytes.buffer)];
 }
 
 function oneHotOf(labels: Int32Array, classes: number): Uint8Array {

@@ -37,6 +37,7 @@ export interface ResumeInfo {
   readonly notes: readonly string[];
 }
 
+/** Options of `fit`. */
 export interface FitOptions {
   /** 0 trains nothing. */
   readonly epochs: number;
@@ -85,6 +86,7 @@ export interface FitOptions {
   readonly onResume?: ((info: ResumeInfo) => void | Promise<void>) | undefined;
 }
 
+/** What `fit` gives. */
 export interface FitResult {
   /** Of the epochs that were finished, those before a checkpoint too. */
   readonly epochs: readonly EpochMetrics[];

@@ -28,6 +28,7 @@ export interface CheckpointMetric {
   readonly mode: 'max' | 'min';
 }
 
+/** What every framework takes. */
 export interface FrameworkOptions {
   /** A name in `losses`, `{ kind, params }`, or the loss itself; null for none. Default 'crossentropy'. */
   readonly loss?: string | KindConfig | Loss | null;

@@ -6,6 +6,7 @@ import { _ampForeachNonFiniteCheckAndUnscale_, _ampUpdateScale_ } from '../tenso
 import { argumentError } from '../tensor/operator.js';
 import type { Optimizer } from './optimizer.js';
 
+/** Options of `GradScaler`, with PyTorch's defaults. */
 export interface GradScalerOptions {
   /** > 0. Default 65536. */
   readonly initScale?: number;

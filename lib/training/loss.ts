@@ -36,11 +36,13 @@ export interface LossClass {
   readonly parameters: ParameterTable;
 }
 
+/** What every loss takes. */
 export interface LossParameters {
   /** Whether the loss of a batch is its mean (default) or its sum. Reports have the mean over all samples in any case. */
   readonly reduction?: 'mean' | 'sum';
 }
 
+/** What `CrossEntropy` takes. */
 export interface CrossEntropyParameters extends LossParameters {
   /** Share of the target that is spread over all classes, in [0, 1]. Default 0. */
   readonly labelSmoothing?: number;

@@ -105,6 +105,7 @@ export type ClassMetric = 'prec' | 'rec' | 'f1' | 'acc' | 'avgclsacc';
  */
 export type ErrorMetric = 'mse' | 'mae' | 'mape' | 'corr' | 'slope';
 
+/** The name of a metric, as configurations and reports have it. */
 export type MetricName = ClassMetric | ErrorMetric;
 
 /** What is measured unless told otherwise, in the order of reports. */

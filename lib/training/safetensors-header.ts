@@ -58,6 +58,7 @@ export interface Storage {
   readonly bits: DType;
 }
 
+/** The dtypes that the format has. */
 export const storages: Readonly<Partial<Record<DType, Storage>>> = {
   float64: { name: 'F64', bytes: 8, array: Float64Array, bits: 'float64' },
   float32: { name: 'F32', bytes: 4, array: Float32Array, bits: 'float32' },

@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, open } from 'node:fs/promises';
 import type { StateDict } from '../nn/index.js';
 import { isTensor, noGrad, type Tensor, type TypedArray, tensor, tidy } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
+import { replaceFile } from './durable.js';
 import {
   headerLength,
   lengthBytes,
@@ -173,29 +172,6 @@ function tensorOf({ dtype, shape }: SafetensorsEntry, values: TypedArray): Tenso
     return dtype === 'bool' ? made.to('bool') : made.view(dtype);
   } finally {
     made.dispose();
-  }
-}
-// A file beside it first, on the disk before it takes the name, so that a crash leaves one of the two.
-async function replaceFile(file: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
-  const temporary = `${file}.${randomUUID()}.tmp`;
-  try {
-    const handle = await open(temporary, 'wx');
-    try {
-      await write(handle);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, file);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  const folder = await open(dirname(file), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

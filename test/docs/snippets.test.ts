@@ -28,6 +28,11 @@ const mistake = 'digits.toml:19:88: model.0.params.neuron.params.tau: expected a
 
 const readme = blocksOf(readFileSync(join(root, 'README.md'), 'utf8'));
 const gettingStarted = blocksOf(readFileSync(join(root, 'docs', 'getting-started.md'), 'utf8'));
+// A page to look things up in: its files alone.
+const neurons = blocksOf(readFileSync(join(root, 'docs', 'neurons.md'), 'utf8')).filter(
+  ({ file }) => file !== '',
+);
+assert.equal(neurons.length, 2);
 
 /** A project with spikenode, TypeScript and the types of Node installed. */
 function project(name: string): string {
@@ -78,6 +83,7 @@ function run(folder: string, { language, file, text }: Block, index: number): st
 for (const [page, blocks] of [
   ['README.md', readme],
   ['docs/getting-started.md', gettingStarted],
+  ['docs/neurons.md', neurons],
 ] as const) {
   test(`the code of ${page}`, async (t) => {
     const folder = project(page.replace('/', '-'));

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ConfigError, DTypeError, ShapeError, TorchError } from '../../lib/errors.js';
 import { detachNet, resetNet } from '../../lib/layer/index.js';
 import { type BaseNode, IFNode, LIFNode } from '../../lib/neuron/index.js';
-import { Sequential } from '../../lib/nn/index.js';
+import { Buffer, Parameter, Sequential } from '../../lib/nn/index.js';
 import { ATan, Sigmoid } from '../../lib/surrogate/index.js';
 import { full, memory, noGrad, ones, type Tensor, tensor, tidy, zeros } from '../../lib/tensor/index.js';
 
@@ -33,6 +33,26 @@ test('defaults are those of the field, and each neuron has a surrogate of its ow
   assert.equal((a.surrogateFunction as Sigmoid).alpha, 4);
   assert.notEqual(a.surrogateFunction, b.surrogateFunction);
   assert.deepEqual(Object.keys(a.stateDict()), []);
+});
+
+test('what is learned or a buffer has its established name in state dictionaries', () => {
+  const learned = (value: number): Parameter => new Parameter(full([3, 1, 1], value));
+  const node = new LIFNode({ tau: learned(2), vThreshold: learned(1), stepMode: 'm' });
+  assert.deepEqual(
+    [...node.namedParameters()].map(([name]) => name),
+    ['v_threshold', 'tau'],
+  );
+  node.loadStateDict({ v_threshold: full([3, 1, 1], 0.5), tau: full([3, 1, 1], 4) });
+  assert.deepEqual((node.vThreshold as Tensor).flatten().tolist(), [0.5, 0.5, 0.5]);
+  const fixed = new LIFNode({ vThreshold: tidy(() => new Buffer(full([3, 1, 1], 2))), stepMode: 'm' });
+  assert.deepEqual(Object.keys(fixed.stateDict()), ['v_threshold']);
+  assert.equal(
+    fixed
+      .forward(ones([1, 2, 3, 4, 4]))
+      .sum()
+      .item(),
+    0,
+  );
 });
 
 test('the state is a number before the first input, then a tensor of one step', () => {

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ConfigError, ShapeError } from '../../lib/errors.js';
 import { SNN } from '../../lib/snn.js';
 import { memory, noGrad, type Tensor, tensor, tidy } from '../../lib/tensor/index.js';
-import { Meter } from '../../lib/training/evaluate.js';
+import { readCheckpoint, writeCheckpoint } from '../../lib/training/checkpoint.js';
+import { Meter, type MeterState } from '../../lib/training/evaluate.js';
 import { evaluate, fit, predict, SpikingJelly } from '../../lib/training/index.js';
 import { network, samples } from './helpers.js';
 
@@ -118,7 +122,8 @@ test('a correlation for each output cannot decide which epoch is the best', asyn
   });
 });
 
-test('a meter goes on from a state that was JSON, NaN too', async () => {
+test('a meter goes on from a state that was in a checkpoint, NaN too', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'spikenode-'));
   const framework = new SpikingJelly({ metrics: ['acc', 'mse', 'corr'] });
   const batch = { size: 2, x: new Float32Array(), shape: [2, 1], y: Int32Array.of(0, 1) };
   for (const loss of [0.5, Number.NaN]) {
@@ -134,11 +139,15 @@ test('a meter goes on from a state that was JSON, NaN too', async () => {
     await whole.add(batch, judgement);
     await whole.add(batch, { ...judgement, loss: tensor(0.1) });
     await first.add(batch, judgement);
-    second.loadStateDict(JSON.parse(JSON.stringify(first.stateDict())));
+    const place = { epochs: 0, steps: 1 };
+    const path = await writeCheckpoint(folder, place, { state: first.stateDict(), tensors: new Map() }, 1);
+    const { state: saved } = await readCheckpoint(path);
+    second.loadStateDict(saved as unknown as MeterState);
     await second.add(batch, { ...judgement, loss: tensor(0.1) });
     assert.deepEqual(second.report('a_'), whole.report('a_'));
     assert.equal(Number.isNaN(whole.report('')['loss']), Number.isNaN(loss));
   }
+  rmSync(folder, { recursive: true });
   const state = new Meter(framework, 2).stateDict();
   assert.throws(() => new Meter(framework, 3).loadStateDict(state), ShapeError);
   assert.throws(() => new Meter(new SpikingJelly(), 2).loadStateDict(state), /of the same metrics/);

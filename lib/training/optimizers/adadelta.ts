@@ -10,6 +10,7 @@ import type {
 import { common, epsilon, switches } from './tables.js';
 import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
+/** Options of `Adadelta`. */
 export interface AdadeltaOptions extends Omit<ImplementationOptions, 'fused'> {
   /** Factor of the update. Default 1. */
   readonly lr?: number;

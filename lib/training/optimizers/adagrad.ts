@@ -10,6 +10,7 @@ import type {
 import { common, epsilon, switches } from './tables.js';
 import { TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
+/** Options of `Adagrad`. */
 export interface AdagradOptions extends Omit<ImplementationOptions, 'capturable'> {
   /** Default 1e-2. */
   readonly lr?: number;

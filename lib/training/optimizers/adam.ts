@@ -12,6 +12,7 @@ import {
 } from '../optimizer.js';
 import { betas, common, epsilon, switches } from './tables.js';
 
+/** Options of `AdamW`. */
 export interface AdamWOptions extends ImplementationOptions {
   /** Default 1e-3. */
   readonly lr?: number;
@@ -27,6 +28,7 @@ export interface AdamWOptions extends ImplementationOptions {
   readonly maximize?: boolean;
 }
 
+/** Options of `Adam`. */
 export interface AdamOptions extends AdamWOptions {
   /** Decay the parameters themselves, as AdamW does, instead of adding to the gradient. Default false. */
   readonly decoupledWeightDecay?: boolean;

@@ -10,6 +10,7 @@ import type {
 import { betas, common, epsilon, switches } from './tables.js';
 import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
+/** Options of `Adamax`. */
 export interface AdamaxOptions extends Omit<ImplementationOptions, 'fused'> {
   /** Default 2e-3. */
   readonly lr?: number;

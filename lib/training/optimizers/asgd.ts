@@ -10,6 +10,7 @@ import type {
 import { common, switches } from './tables.js';
 import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
+/** Options of `ASGD`. */
 export interface ASGDOptions extends Omit<ImplementationOptions, 'fused'> {
   /** Default 1e-2. */
   readonly lr?: number;

@@ -10,6 +10,7 @@ import type {
 import { betas, common, epsilon, switches } from './tables.js';
 import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
+/** Options of `RAdam`. */
 export interface RAdamOptions extends Omit<ImplementationOptions, 'fused'> {
   /** Default 1e-3. */
   readonly lr?: number;

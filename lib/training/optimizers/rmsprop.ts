@@ -10,6 +10,7 @@ import type {
 import { common, epsilon, switches } from './tables.js';
 import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
+/** Options of `RMSprop`. */
 export interface RMSpropOptions extends Omit<ImplementationOptions, 'fused'> {
   /** Default 1e-2. */
   readonly lr?: number;

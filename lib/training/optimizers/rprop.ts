@@ -11,6 +11,7 @@ import type {
 import { switches } from './tables.js';
 import { TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
+/** Options of `Rprop`. */
 export interface RpropOptions extends Omit<ImplementationOptions, 'fused'> {
   /** The size of the first step. Default 1e-2. */
   readonly lr?: number;

@@ -13,6 +13,7 @@ import {
 } from '../optimizer.js';
 import { switches } from './tables.js';
 
+/** Options of `SGD`. */
 export interface SGDOptions extends Omit<ImplementationOptions, 'capturable'> {
   /** Default 1e-3. */
   readonly lr?: number;

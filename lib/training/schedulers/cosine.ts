@@ -1,6 +1,7 @@
 import { finite, integer, type ParameterTable, parameter, resolveParameters } from '../../parameters.js';
 import { type Scheduled, Scheduler } from '../scheduler.js';
 
+/** Options of `CosineAnnealingLR`. */
 export interface CosineAnnealingLROptions {
   /** Epochs of half a period, >= 1; the rate rises again after them. */
   readonly tMax: number;
@@ -40,6 +41,7 @@ export class CosineAnnealingLR extends Scheduler {
   }
 }
 
+/** Options of `CosineAnnealingWarmRestarts`. */
 export interface CosineAnnealingWarmRestartsOptions {
   /** Epochs until the first restart, >= 1. */
   readonly t0: number;

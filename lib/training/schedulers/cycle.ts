@@ -69,6 +69,7 @@ function checkCycle(
   }
 }
 
+/** Options of `CyclicLR`. */
 export interface CyclicLROptions {
   /** The lowest rate. */
   readonly baseLr: PerGroup;
@@ -174,6 +175,7 @@ function scaleFunction(value: unknown): CyclicLROptions['scaleFn'] {
   throw new ConfigError([], 'a function, which only code can give', shown(value));
 }
 
+/** Options of `OneCycleLR`. */
 export interface OneCycleLROptions {
   /** The highest rate. */
   readonly maxLr: PerGroup;

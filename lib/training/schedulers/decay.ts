@@ -14,6 +14,7 @@ import {
 import { argumentError } from '../../tensor/operator.js';
 import { type Scheduled, Scheduler } from '../scheduler.js';
 
+/** Options of `StepLR`. */
 export interface StepLROptions {
   /** Epochs between two decays, >= 1. */
   readonly stepSize: number;
@@ -42,6 +43,7 @@ export class StepLR extends Scheduler {
   }
 }
 
+/** Options of `MultiStepLR`. */
 export interface MultiStepLROptions {
   /** Epochs after which the rate decays, >= 0; one that is given twice counts twice. */
   readonly milestones: readonly number[];
@@ -71,6 +73,7 @@ export class MultiStepLR extends Scheduler {
   }
 }
 
+/** Options of `ExponentialLR`. */
 export interface ExponentialLROptions {
   readonly gamma: number;
 }
@@ -92,6 +95,7 @@ export class ExponentialLR extends Scheduler {
   }
 }
 
+/** Options of `ConstantLR`. */
 export interface ConstantLROptions {
   /** In [0, 1]. Default 1/3. */
   readonly factor?: number;
@@ -129,6 +133,7 @@ export class ConstantLR extends Scheduler {
   }
 }
 
+/** Options of `LinearLR`. */
 export interface LinearLROptions {
   /** In (0, 1]. Default 1/3. */
   readonly startFactor?: number;
@@ -170,6 +175,7 @@ export class LinearLR extends Scheduler {
   }
 }
 
+/** Options of `PolynomialLR`. */
 export interface PolynomialLROptions {
   /** Epochs until the rate is 0, >= 0. Default 5. */
   readonly totalIters?: number;
@@ -200,6 +206,7 @@ export class PolynomialLR extends Scheduler {
   }
 }
 
+/** Options of `SinDescent`. */
 export interface SinDescentOptions {
   /** The length E of the descent, >= 1. */
   readonly epoch: number;
@@ -246,6 +253,7 @@ export class SinDescent extends Scheduler {
 /** The factor of the rate at an epoch. */
 export type LRLambda = (epoch: number) => number;
 
+/** Options of `LambdaLR`. */
 export interface LambdaLROptions {
   /** One function, or one for each parameter group. */
   readonly lrLambda: LRLambda | readonly LRLambda[];

@@ -21,6 +21,7 @@ import {
   type SchedulerStateDict,
 } from '../scheduler.js';
 
+/** Options of `ReduceLROnPlateau`. */
 export interface ReduceLROnPlateauOptions {
   /** Whether the metric should fall or rise. Default 'min'. */
   readonly mode?: 'min' | 'max';

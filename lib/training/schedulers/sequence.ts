@@ -122,6 +122,7 @@ abstract class Composed extends Scheduler {
   }
 }
 
+/** Options of `SequentialLR`. */
 export interface SequentialLROptions extends Parts {
   /** Schedulers that are made already, or `{ kind, params }` of each. ReduceLROnPlateau cannot be one. */
   readonly schedulers: readonly SchedulerPart[];
@@ -185,6 +186,7 @@ export class SequentialLR extends Composed {
   }
 }
 
+/** Options of `ChainedScheduler`. */
 export interface ChainedSchedulerOptions extends Parts {
   /** Schedulers that are made already, or `{ kind, params }` of each. ReduceLROnPlateau cannot be one. */
   readonly schedulers: readonly SchedulerPart[];
