@@ -1,9 +1,10 @@
-/** `npm run bench [neurons | bridge | static | loading | step]`: every number that docs/performance.md publishes. */
+/** `npm run bench [neurons | bridge | static | loading | step | build]`: every number that docs/performance.md publishes. */
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
 import { benchBridge } from './bridge.js';
+import { benchBuild } from './build.js';
 import { benchLoading } from './loading.js';
 import { benchStaticInput } from './static-input.js';
 import { benchStep } from './step.js';
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
   if (wants('step')) await benchStep();
   if (wants('static')) benchStaticInput();
   if (wants('loading')) await benchLoading();
+  if (wants('build')) benchBuild();
 }
 
 main().catch((error: unknown) => {

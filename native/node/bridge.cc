@@ -20,6 +20,12 @@ std::string strip(std::string message) {
   // Some of libtorch's texts carry the throwing function after the first line.
   const size_t trace = message.find("\nException raised from");
   if (trace != std::string::npos) message.resize(trace);
+  // A missing device: what follows are hints for builders of libtorch and a list of its backends.
+  const size_t hints = message.find("' backend. This could be because");
+  if (hints != std::string::npos) {
+    message.resize(hints);
+    message += "' backend: this process has not loaded it";
+  }
   return message;
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { goldenTests } from '../neuron/golden-cases.js';
+import { matrixTests } from '../neuron/matrix-cases.js';
 import { cudaIsAvailable, lif, manualSeed, rand, randn, type Tensor, zeros } from '../tensor/helpers.js';
 
 // The CPU tests' bodies on a GPU. Without one they are skipped; with SPIKENODE_TEST_DEVICE=cuda that is a failure.
@@ -13,6 +14,7 @@ test('a CUDA device is present', { skip }, () => {
 });
 
 goldenTests('cuda', skip);
+matrixTests('cuda', skip);
 
 for (const surrogate of ['ATan', 'PiecewiseQuadratic']) {
   test(`CPU and GPU give the same bits: ${surrogate}`, { skip }, () => {

@@ -99,7 +99,7 @@ test('a refused file is closed', { skip: process.platform !== 'linux' && 'needs 
   for (let i = 0; i < 10; i++) for (const file of files) await assert.rejects(readIdx(file), DataError);
   // The descriptors are closed on threads of Node's.
   for (let i = 0; i < 100 && (await opened()) > before; i++) await new Promise((go) => setTimeout(go, 10));
-  assert.equal(await opened(), before);
+  assert.ok((await opened()) <= before);
 });
 
 test('bytes in memory are read as a file', async () => {
