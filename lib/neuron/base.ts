@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { ConfigError, ShapeError } from '../errors.js';
+import { ConfigError, DTypeError, ShapeError } from '../errors.js';
 import { MemoryModule, State } from '../layer/index.js';
 import type { StepMode } from '../nn/index.js';
 import {
@@ -35,6 +35,9 @@ export interface BaseNodeOptions {
   /** Keep the membrane of every step in `vSeq` (step mode 'm'). Default false. */
   readonly storeVSeq?: boolean | undefined;
 }
+
+// What an input may be of.
+const FLOATING: readonly DType[] = ['float32', 'float64', 'bfloat16', 'float16'];
 
 /** Names of backends in configurations. */
 export type Backend = 'torch' | 'cupy' | 'triton' | 'inductor' | 'lava';
@@ -94,9 +97,9 @@ export abstract class BaseNode extends MemoryModule {
   /** A number, or a tensor that broadcasts to the shape of one step; a Parameter is learned. */
   vThreshold: number | Tensor;
   vReset: number | null;
-  surrogateFunction: Surrogate;
   detachReset: boolean;
   backend: Backend;
+  #surrogateFunction: Surrogate;
   #storeVSeq: boolean;
   #vSeq: Tensor | null = null;
   readonly #v: State;
@@ -105,7 +108,7 @@ export abstract class BaseNode extends MemoryModule {
     super(parameters.stepMode);
     this.vThreshold = parameters.vThreshold;
     this.vReset = parameters.vReset;
-    this.surrogateFunction = parameters.surrogateFunction;
+    this.#surrogateFunction = parameters.surrogateFunction;
     this.detachReset = parameters.detachReset;
     this.backend = parameters.backend;
     this.#storeVSeq = parameters.storeVSeq;
@@ -138,6 +141,15 @@ export abstract class BaseNode extends MemoryModule {
 
   set v(value: Tensor | number) {
     this.#v.value = value;
+  }
+
+  /** Assigned as an instance, a name, or kind and params. @throws ConfigError */
+  get surrogateFunction(): Surrogate {
+    return this.#surrogateFunction;
+  }
+
+  set surrogateFunction(value: SurrogateSpecification) {
+    this.#surrogateFunction = checkValue(resolved(surrogateOf), value, ['surrogateFunction']);
   }
 
   /** Whether step mode 'm' keeps the membrane of every step. Setting it clears `vSeq`. */
@@ -173,6 +185,11 @@ export abstract class BaseNode extends MemoryModule {
   }
 
   #run(xSeq: Tensor, storeVSeq: boolean): Tensor {
+    if (!FLOATING.includes(xSeq.dtype)) {
+      throw new DTypeError(
+        `${this.constructor.name}: argument 'x' must be of dtype ${FLOATING.join(', ')}, got ${xSeq.dtype}; convert it with .to(dtype)`,
+      );
+    }
     const dtype = computeType(xSeq.dtype);
     const v = this.#v.fit({ shape: xSeq.shape.slice(1), dtype, device: xSeq.device });
     const { surrogateFunction, vThreshold } = this;

@@ -85,11 +85,12 @@ export class MultiLevelSpikeCount extends Surrogate {
   }
 
   #counted(u: Tensor, rounded: boolean): Tensor {
-    const [count, slope] = noGrad(() => {
+    const [count, flat] = noGrad(() => {
       const cut = u.detach().clamp(0, this.maxSpikeCount);
-      return [rounded ? cut.round() : cut, this.derivative(u.detach())];
+      return [rounded ? cut.round() : cut, this.derivative(u.detach()).eq(0)];
     });
-    return straightThrough(count, u.mul(slope));
+    // Not u times the slope, which is NaN for an infinite u.
+    return straightThrough(count, u.maskedFill(flat, 0));
   }
 
   override toString(): string {

@@ -1,5 +1,6 @@
 import {
   finite,
+  flag,
   integer,
   type ParameterTable,
   parameter,
@@ -31,8 +32,14 @@ abstract class AlphaSurrogate extends KernelSurrogate {
   }
 }
 
-function alphaTable(alpha: number): ParameterTable {
-  return { alpha: parameter('alpha', positive().default(alpha)), ...surrogateParameters };
+function alphaTable(alpha: number, mode: ParameterTable = surrogateParameters): ParameterTable {
+  return { alpha: parameter('alpha', positive().default(alpha)), ...mode };
+}
+
+// The smooth mode is refused where a configuration asks for it, not at the first input.
+function alwaysSpiking(name: string): ParameterTable {
+  const check = flag().refine((on) => on, `true, since ${name} has no primitive`);
+  return { spiking: parameter('spiking', check.default(true)) };
 }
 
 /** Gradient α σ(αu) (1 - σ(αu)), primitive σ(αu); alpha defaults to 4. */
@@ -110,7 +117,7 @@ export class SoftSign extends AlphaSurrogate {
  * (2018) scale u.
  */
 export class SuperSpike extends AlphaSurrogate {
-  static readonly parameters: ParameterTable = alphaTable(1);
+  static readonly parameters: ParameterTable = alphaTable(1, alwaysSpiking('SuperSpike'));
 
   constructor(options: AlphaOptions = {}) {
     super(SuperSpike.parameters, options);
@@ -149,7 +156,7 @@ export class NonzeroSignLogAbs extends AlphaSurrogate {
 
 /** Gradient min(1/|u|, α), which is α at 0; no primitive; alpha defaults to 0.3. */
 export class FakeNumericalGradient extends AlphaSurrogate {
-  static readonly parameters: ParameterTable = alphaTable(0.3);
+  static readonly parameters: ParameterTable = alphaTable(0.3, alwaysSpiking('FakeNumericalGradient'));
 
   constructor(options: AlphaOptions = {}) {
     super(FakeNumericalGradient.parameters, options);

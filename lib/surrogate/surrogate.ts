@@ -80,11 +80,14 @@ export abstract class KernelSurrogate extends Surrogate {
     return this.#spike(u, this.spiking);
   }
 
-  // One step of a neuron that starts at 0 and fires at 0 sees u itself.
+  // One step of a neuron that starts at 0 and fires at 0 sees u itself. Its reset says nothing of the spike's gradient,
+  // so it is the one whose own stays 0 for an infinite u.
   #spike(u: Tensor, spiking: boolean): Tensor {
     const start = zerosLike(u).to(u.dtype === 'float64' ? 'float64' : 'float32');
     const [s] = integrateFire(u.unsqueeze(0), start, {
       vThreshold: 0,
+      vReset: null,
+      detachReset: true,
       surrogate: this.kernel,
       surrogateParams: this.values,
       spiking,

@@ -1,5 +1,6 @@
 #include "node/operators.h"
 
+#include <ATen/ScalarOps.h>
 #include <ATen/core/List.h>
 #include <ATen/core/jit_type.h>
 #include <c10/core/Device.h>
@@ -207,6 +208,8 @@ class Converter {
         return get_string(env, value, what);
       case ArgumentKind::kScalar:
         return IValue(to_scalar(env, value, what));
+      case ArgumentKind::kWrappedNumber:
+        return at::native::wrapped_scalar_tensor(to_scalar(env, value, what));
       case ArgumentKind::kScalarList: {
         c10::impl::GenericList list(c10::NumberType::get());
         each(value, what,
@@ -464,6 +467,12 @@ Operator::Operator(c10::OperatorHandle op) : handle(op) {
   }
   for (const c10::Argument& result : schema.returns())
     result_is_argument.push_back(result.alias_info() != nullptr && result.alias_info()->isWrite());
+  // libtorch's mul_.Scalar rounds the number to a 16-bit tensor's dtype before it multiplies; mul
+  // does not, nor does Python, which gives numbers to the overload for tensors.
+  if (schema.name() == "aten::mul_" && schema.overload_name() == "Scalar") {
+    arguments[1].kind = ArgumentKind::kWrappedNumber;
+    handle = c10::Dispatcher::singleton().findSchemaOrThrow("aten::mul_", "Tensor");
+  }
 }
 
 void define_operators(napi_env env, napi_value exports, Instance* instance) {

@@ -23,6 +23,7 @@ enum class ArgumentKind : uint8_t {
   kBoolList,
   kString,
   kScalar,
+  kWrappedNumber,  // a number for a Tensor argument, in which arithmetic takes it for a number
   kScalarList,
   kDType,
   kLayout,

@@ -16,7 +16,7 @@ struct LifSchema {
   static constexpr const char* schema =
       "float tau=2., bool decay_input=True, Tensor? tau_tensor=None, ";
   using Own = std::tuple<double, bool, const std::optional<at::Tensor>&>;
-  static constexpr const char* rate_name = "tau_tensor";
+  static constexpr const char* rate_name = "tau";
 
   static void set(NeuronParameters& parameters, double tau, bool decay_input,
                   const std::optional<at::Tensor>&) {

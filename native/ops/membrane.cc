@@ -89,7 +89,7 @@ Tensor rate_gradient(const Parameters& parameters, const Tensor& sums) {
 
 void check_parameters(const Parameters& parameters, const Tensor& x_seq) {
   check_parameter(parameters.op, parameters.rate_name, parameters.rate, x_seq);
-  check_parameter(parameters.op, "v_threshold_tensor", parameters.threshold, x_seq);
+  check_parameter(parameters.op, "v_threshold", parameters.threshold, x_seq);
 }
 
 }  // namespace

@@ -168,12 +168,12 @@ test('parameters as tensors: what does not fit is typed and names itself', () =>
   const failing: readonly [() => unknown, RegExp][] = [
     [
       () => lif(x, v, { tauTensor: ones([2]) }),
-      /lif: argument 'tau_tensor' must broadcast to the shape of one step, \[3\], got \[2\]/,
+      /lif: argument 'tau' must broadcast to the shape of one step, \[3\], got \[2\]/,
     ],
     [() => parametricLif(x, v, { w: ones([2, 3]) }), /'w' must broadcast/],
     [
       () => integrateFire(x, v, { vThresholdTensor: ones([3], { dtype: 'float64' }) }),
-      /'v_threshold_tensor' must be of dtype float32, got float64/,
+      /'v_threshold' must be of dtype float32, got float64/,
     ],
     [
       () => lif(x, v, { surrogate: 'SuperSpike', spiking: false }),

@@ -223,10 +223,36 @@ test('shapes: no neurons, no steps, no dimensions', () => {
 });
 
 test('an integer input is an error that names the cure and leaves the state alone', () => {
-  const node = new LIFNode({ stepMode: 'm' });
-  assert.throws(() => node.forward(ones([2, 3], { dtype: 'int64' })), DTypeError);
-  assert.throws(() => node.forward(ones([2, 3], { dtype: 'int64' })), /\.to\(dtype\)/);
-  assert.equal(node.v, 0);
+  // The second has no kernel: its neuron runs on libtorch's operators, which would take integers.
+  for (const surrogateFunction of ['ATan', { kind: 'MultiLevelSpikeCount', params: { maxSpikeCount: 2 } }]) {
+    for (const dtype of ['int64', 'bool'] as const) {
+      const node = new LIFNode({ stepMode: 'm', surrogateFunction });
+      const forward = (): Tensor => node.forward(ones([2, 3], { dtype }));
+      assert.throws(forward, DTypeError);
+      assert.throws(forward, {
+        message: `LIFNode: argument 'x' must be of dtype float32, float64, bfloat16, float16, got ${dtype}; convert it with .to(dtype)`,
+      });
+      assert.equal(node.v, 0);
+    }
+  }
+});
+
+test('a surrogate is assigned in any form, and one that is none is an error', () => {
+  const node = new IFNode();
+  node.surrogateFunction = 'ATan';
+  assert.ok((node.surrogateFunction as unknown) instanceof ATan);
+  node.surrogateFunction = { kind: 'ATan', params: { alpha: 3 } };
+  assert.equal((node.surrogateFunction as unknown as ATan).alpha, 3);
+  const own = new Sigmoid();
+  node.surrogateFunction = own;
+  assert.equal(node.surrogateFunction, own);
+  assert.throws(
+    () => {
+      node.surrogateFunction = 'Atan';
+    },
+    (error: ConfigError) => error instanceof ConfigError && error.path.join() === 'surrogateFunction',
+  );
+  assert.equal(node.surrogateFunction, own);
 });
 
 test('states belong to no scope, and replaced ones are given back', () => {

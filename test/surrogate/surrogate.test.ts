@@ -233,6 +233,24 @@ test('NaN does not fire and any shape will do', () => {
   assert.deepEqual(new ATan().forward(tensor([[1, -1]])).tolist(), [[1, 0]]);
 });
 
+test('an infinite distance from the threshold has the limit of the gradient, and counts as far away', () => {
+  const far = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  const limits: Readonly<Record<string, readonly number[]>> = {
+    PiecewiseLeakyReLU: [0.01, 0.01],
+    LeakyKReLU: [0, 1],
+    DeterministicPass: [1, 1],
+  };
+  for (const { name } of GOLDEN) {
+    // A cosine has no limit, and what is drawn needs a probability.
+    if (name === 'SquarewaveFourierSeries' || name === 'PoissonPass') continue;
+    const { y, gradient } = apply(make(name), far);
+    assert.deepEqual(y, [0, name === 'MultiLevelSpikeCount' ? 4 : 1], name);
+    close(gradient, limits[name] ?? [0, 0], 1e-300);
+    const u = tensor(far, { dtype: 'float64' });
+    close(make(name).derivative(u).tolist() as number[], gradient, 0);
+  }
+});
+
 test('a surrogate is named by instance, kind or table', () => {
   const own = new ATan({ alpha: 3 });
   assert.equal(surrogateOf(own), own);
@@ -258,6 +276,7 @@ test('what is wrong with a surrogate has a path', () => {
     [{ kind: 'ATan', params: { alpha: 0 } }, ['params', 'alpha']],
     [{ kind: 'ATan', params: { alpha: Number.NaN } }, ['params', 'alpha']],
     [{ kind: 'ATan', params: { aplha: 1 } }, ['params', 'aplha']],
+    [{ kind: 'SuperSpike', params: { spiking: false } }, ['params', 'spiking']],
     [{ kind: 'QPseudoSpike', params: { alpha: 1 } }, ['params', 'alpha']],
     [{ kind: 'SquarewaveFourierSeries', params: { n: 1 } }, ['params', 'n']],
     [{ kind: 'MultiLevelSpikeCount' }, ['params', 'max_spike_count']],

@@ -67,6 +67,35 @@ test('arithmetic takes a tensor or a number', () => {
   assert.equal(tensor([1n]).add(1.5).dtype, 'float32');
 });
 
+test('a factor is not rounded to 16 bits before it is used, in place neither', () => {
+  for (const dtype of ['bfloat16', 'float16'] as const) {
+    const values = Array.from({ length: 40 }, (_, i) => (i - 17) / 8);
+    const x = tensor(values, { dtype });
+    for (const number of [0.3, 1.1, -0.7, 1 / 3]) {
+      const scalar = Math.fround(number);
+      const exact = tensor(
+        values.map((value) => value * scalar),
+        { dtype: 'float32' },
+      );
+      const products = exact.to(dtype).tolist();
+      assert.deepEqual(x.mul(number).tolist(), products);
+      assert.deepEqual(x.clone().mul_(number).tolist(), products);
+      const learned = x.clone();
+      learned.requiresGrad = true;
+      learned.mul(1).mul_(number).sum().backward();
+      assert.deepEqual((learned.grad as Tensor).tolist(), full([40], number, { dtype }).tolist());
+    }
+  }
+  const count = tensor([3n]);
+  assert.equal(count.mul_(2), count);
+  assert.deepEqual(count.tolist(), [6]);
+  assert.throws(() => count.mul_(1.5), /mul_: .*can't be cast/);
+  assert.throws(
+    () => count.mul_('2' as never),
+    /mul_: argument 'other' must be a number or Tensor, got a string/,
+  );
+});
+
 test('reductions: all, one dimension, several, and options after any of them', () => {
   const x = matrix();
   assert.equal(sum(x).item(), 21);

@@ -372,3 +372,22 @@ test('SinDescent is defined where the rates at both ends are equal, or zero', ()
     for (const [i, rate] of found.entries()) assert.ok(near(rate, wanted[i]!), `${found}`);
   }
 });
+
+test('a ConstantLR of no epochs has its factor for ever, but not where it takes over in a sequence', () => {
+  const alone = rates(0.4);
+  const constant = new ConstantLR(alone, { factor: 0.5, totalIters: 0 });
+  constant.step();
+  assert.equal(alone.paramGroups[0]!.lr, 0.2);
+  const optimizer = rates(0.4);
+  const sequence = new SequentialLR(optimizer, {
+    schedulers: [
+      { kind: 'ExponentialLR', params: { gamma: 0.9 } },
+      { kind: 'ConstantLR', params: { factor: 0.5, total_iters: 0 } },
+    ],
+    milestones: [1],
+  });
+  for (let epoch = 1; epoch < 4; epoch++) {
+    sequence.step();
+    assert.equal(optimizer.paramGroups[0]!.lr, 0.4);
+  }
+});

@@ -8,7 +8,7 @@ import type {
   ParameterGroup,
 } from '../optimizer.js';
 import { common, epsilon, switches } from './tables.js';
-import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
+import { TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
 /** Options of `Adadelta`. */
 export interface AdadeltaOptions extends Omit<ImplementationOptions, 'fused'> {
@@ -54,9 +54,9 @@ export class Adadelta extends TensorwiseOptimizer<AdadeltaParameters, AdadeltaSt
     { square_avg: square, acc_delta: moved }: AdadeltaState,
     { lr, rho, eps }: ParameterGroup<AdadeltaParameters>,
   ): void {
-    scale_(square, rho).addcmul_(grad, grad, { value: 1 - rho });
+    square.mul_(rho).addcmul_(grad, grad, { value: 1 - rho });
     const delta = moved.add(eps).sqrt_().div_(square.add(eps).sqrt_()).mul_(grad);
-    scale_(moved, rho).addcmul_(delta, delta, { value: 1 - rho });
+    moved.mul_(rho).addcmul_(delta, delta, { value: 1 - rho });
     parameter.add_(delta, { alpha: -lr });
   }
 }

@@ -8,7 +8,7 @@ import type {
   ParameterGroup,
 } from '../optimizer.js';
 import { betas, common, epsilon, switches } from './tables.js';
-import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
+import { TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
 /** Options of `Adamax`. */
 export interface AdamaxOptions extends Omit<ImplementationOptions, 'fused'> {
@@ -56,7 +56,7 @@ export class Adamax extends TensorwiseOptimizer<AdamaxParameters, AdamaxState> {
     { lr, betas: [beta1, beta2], eps }: ParameterGroup<AdamaxParameters>,
   ): void {
     moment.lerp_(grad, 1 - beta1);
-    largest.copy_(maximum(scale_(largest, beta2), grad.abs().add_(eps)));
+    largest.copy_(maximum(largest.mul_(beta2), grad.abs().add_(eps)));
     parameter.addcdiv_(moment, largest, { value: -lr / (1 - beta1 ** step) });
   }
 }

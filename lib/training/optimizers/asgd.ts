@@ -8,7 +8,7 @@ import type {
   ParameterGroup,
 } from '../optimizer.js';
 import { common, switches } from './tables.js';
-import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
+import { TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
 /** Options of `ASGD`. */
 export interface ASGDOptions extends Omit<ImplementationOptions, 'fused'> {
@@ -59,9 +59,9 @@ export class ASGD extends TensorwiseOptimizer<ASGDParameters, ASGDState> {
     { lr, lambd, alpha, t0 }: ParameterGroup<ASGDParameters>,
   ): void {
     const { step, eta, mu, ax } = state;
-    scale_(parameter, 1 - lambd * eta).add_(grad, { alpha: -eta });
+    parameter.mul_(1 - lambd * eta).add_(grad, { alpha: -eta });
     if (mu === 1) ax.copy_(parameter);
-    else ax.add_(scale_(parameter.sub(ax), mu));
+    else ax.add_(parameter.sub(ax).mul_(mu));
     // PyTorch keeps these two in float32; a state that went through a file must go on with the same bits.
     state.eta = Math.fround(lr / (1 + lambd * lr * step) ** alpha);
     state.mu = Math.fround(1 / Math.max(1, step - t0));

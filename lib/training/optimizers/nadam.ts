@@ -8,7 +8,7 @@ import type {
   ParameterGroup,
 } from '../optimizer.js';
 import { betas, common, epsilon, switches } from './tables.js';
-import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
+import { TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
 /** Options of `NAdam`. */
 export interface NAdamOptions extends Omit<ImplementationOptions, 'fused'> {
@@ -68,7 +68,7 @@ export class NAdam extends TensorwiseOptimizer<NAdamParameters, NAdamState> {
     // PyTorch keeps the product in float32; a state that went through a file must go on with the same bits.
     state.mu_product = Math.fround(state.mu_product * Math.fround(mu));
     moment.lerp_(grad, 1 - beta1);
-    scale_(square, beta2).addcmul_(grad, grad, { value: 1 - beta2 });
+    square.mul_(beta2).addcmul_(grad, grad, { value: 1 - beta2 });
     const size = square
       .div(1 - beta2 ** step)
       .sqrt_()

@@ -8,7 +8,7 @@ import type {
   ParameterGroup,
 } from '../optimizer.js';
 import { betas, common, epsilon, switches } from './tables.js';
-import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
+import { TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
 /** Options of `RAdam`. */
 export interface RAdamOptions extends Omit<ImplementationOptions, 'fused'> {
@@ -60,16 +60,16 @@ export class RAdam extends TensorwiseOptimizer<RAdamParameters, RAdamState> {
     { lr, betas: [beta1, beta2], eps }: ParameterGroup<RAdamParameters>,
   ): void {
     moment.lerp_(grad, 1 - beta1);
-    scale_(square, beta2).addcmul_(grad, grad, { value: 1 - beta2 });
+    square.mul_(beta2).addcmul_(grad, grad, { value: 1 - beta2 });
     const correction = 1 - beta2 ** step;
     const longest = 2 / (1 - beta2) - 1;
     const length = longest - (2 * step * beta2 ** step) / correction;
-    const delta = scale_(moment.div(1 - beta1 ** step), lr);
+    const delta = moment.div(1 - beta1 ** step).mul_(lr);
     // Before that the variance of the second moment cannot be told.
     if (length > 5) {
       const rectified = ((length - 4) * (length - 2) * longest) / ((longest - 4) * (longest - 2) * length);
-      delta.mul_(scale_(square.sqrt().add_(eps).reciprocal(), Math.sqrt(correction)));
-      scale_(delta, Math.sqrt(rectified));
+      delta.mul_(square.sqrt().add_(eps).reciprocal().mul_(Math.sqrt(correction)));
+      delta.mul_(Math.sqrt(rectified));
     }
     parameter.sub_(delta);
   }

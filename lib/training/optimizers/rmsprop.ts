@@ -8,7 +8,7 @@ import type {
   ParameterGroup,
 } from '../optimizer.js';
 import { common, epsilon, switches } from './tables.js';
-import { scale_, TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
+import { TensorwiseOptimizer, type TensorwiseState } from './tensorwise.js';
 
 /** Options of `RMSprop`. */
 export interface RMSpropOptions extends Omit<ImplementationOptions, 'fused'> {
@@ -66,7 +66,7 @@ export class RMSprop extends TensorwiseOptimizer<RMSpropParameters, RMSpropState
     { square_avg: square, momentum_buffer: buffer, grad_avg: mean }: RMSpropState,
     { lr, alpha, eps, momentum, centered }: ParameterGroup<RMSpropParameters>,
   ): void {
-    scale_(square, alpha).addcmul_(grad, grad, { value: 1 - alpha });
+    square.mul_(alpha).addcmul_(grad, grad, { value: 1 - alpha });
     let variance = square;
     if (centered && mean) {
       mean.lerp_(grad, 1 - alpha);
@@ -74,7 +74,7 @@ export class RMSprop extends TensorwiseOptimizer<RMSpropParameters, RMSpropState
     }
     const size = variance.sqrt().add_(eps);
     if (momentum > 0 && buffer) {
-      parameter.add_(scale_(buffer, momentum).addcdiv_(grad, size), { alpha: -lr });
+      parameter.add_(buffer.mul_(momentum).addcdiv_(grad, size), { alpha: -lr });
     } else {
       parameter.addcdiv_(grad, size, { value: -lr });
     }

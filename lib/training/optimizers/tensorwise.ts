@@ -1,4 +1,4 @@
-import { full, type Tensor, tidy } from '../../tensor/index.js';
+import { type Tensor, tidy } from '../../tensor/index.js';
 import { type Bucket, type CommonParameters, Optimizer, type ParameterGroup } from '../optimizer.js';
 
 interface TensorwiseParameters extends CommonParameters {
@@ -37,14 +37,6 @@ function decayed(parameter: Tensor, grad: Tensor, group: TensorwiseParameters): 
   const signed = maximize ? grad.neg() : grad;
   if (weightDecay === 0) return signed;
   if (!decoupledWeightDecay) return signed.add(parameter, { alpha: weightDecay });
-  scale_(parameter, 1 - lr * weightDecay);
+  parameter.mul_(1 - lr * weightDecay);
   return signed;
-}
-
-/**
- * `x *= factor` as in PyTorch, where a 16-bit x meets the factor in float32. `mul_` with a number rounds the factor to
- * x's dtype first, which makes 1 of 0.999 in bfloat16.
- */
-export function scale_(x: Tensor, factor: number): Tensor {
-  return x.mul_(full([], factor, { dtype: 'float64' }));
 }

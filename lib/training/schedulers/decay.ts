@@ -131,6 +131,13 @@ export class ConstantLR extends Scheduler {
     if (this.lastEpoch !== totalIters) return lr;
     return factor === 0 ? baseLr : lr * (1 / factor);
   }
+
+  // PyTorch begins a part of a sequence by the closed form, in which no epochs are none, not all.
+  override restart(): void {
+    super.restart();
+    if (this.options.totalIters > 0) return;
+    for (const group of this.optimizer.paramGroups) group.lr = group.initialLr ?? group.lr;
+  }
 }
 
 /** Options of `LinearLR`. */
