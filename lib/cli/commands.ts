@@ -109,8 +109,8 @@ export async function info(task: TaskOf<'info'>, send: Send): Promise<void> {
   const experiment = await readExperiment(task.file, task.overrides);
   for (const text of experiment.notes) send({ event: 'note', text });
   const shapes = await allShapes(experiment);
-  experiment.models.forEach((model, i) => {
-    const network = model.build(shapes[i]!).eval();
+  for (const [i, model] of experiment.models.entries()) {
+    const network = (await buildModel(experiment, model, shapes[i]!)).eval();
     const { config } = model;
     const framework = frameworkOf(experiment, network);
     const { timeInData } = framework.constructor as FrameworkClass;
@@ -128,7 +128,7 @@ export async function info(task: TaskOf<'info'>, send: Send): Promise<void> {
       layers,
       parameters: layers.reduce((sum, layer) => sum + layer.parameters, 0),
     });
-    if (!task.memory) return;
+    if (!task.memory) continue;
     const question = {
       build: () => model.build(shapes[i]!),
       batchSize: config.batch_size,
@@ -142,7 +142,15 @@ export async function info(task: TaskOf<'info'>, send: Send): Promise<void> {
       measured: measureMemory(question),
       predicted: predictMemory(question),
     });
-  });
+  }
+}
+
+async function buildModel(experiment: Experiment, model: ExperimentModel, shapes: Shapes): Promise<SNN> {
+  try {
+    return model.build(shapes);
+  } catch (error) {
+    throw error instanceof ConfigError ? await experiment.locate(error) : error;
+  }
 }
 
 // The data is read only where a model leaves a shape open.

@@ -21,6 +21,7 @@ export interface ExperimentModel {
   readonly config: ModelSection;
   /** The shapes that the configuration gives; what it leaves open comes from the data. */
   readonly shapes: Partial<Shapes>;
+  /** @throws ConfigError, which `Experiment.locate` knows the place of */
   build(shapes: Shapes): SNN;
 }
 
@@ -54,7 +55,7 @@ export function checkComponents(
   const framework = resolveKind(frameworks, config.learningframework, ['learningframework']).found;
   const { found, params } = resolveKind<DatasetClass>(datasets, config.dataset, ['dataset']);
   const checked = config.model.map((model, i) =>
-    inTemplate(tables, i, () => {
+    inTemplate(tables, () => {
       const path = ['model', i];
       if (model.optimizer) resolveOptimizer(model.optimizer, [...path, 'optimizer']);
       const made = checkModel(model, path);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '../errors.js';
 import { checkComponents, type Experiment } from './check.js';
-import { checkFormat } from './format.js';
+import { asWritten, checkFormat } from './format.js';
 import { located } from './locate.js';
 import { importPlugins } from './plugins.js';
 import { readDocument } from './source.js';
@@ -24,7 +24,7 @@ export async function checkExperiment(
     const config = checkFormat(document.tables);
     await importPlugins(config.bench.plugins, file);
     const experiment = checkComponents(config, document.tables, file);
-    return { ...experiment, locate: (error) => located(error, document) };
+    return { ...experiment, locate: (error) => located(asWritten(error, document.tables), document) };
   } catch (error) {
     throw error instanceof ConfigError ? await located(error, document) : error;
   }

@@ -1,25 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join, relative, resolve, sep } from 'node:path';
 import { parse, stringify } from 'smol-toml';
+import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.js';
+import { checkValue, flag, integer, shown, text } from '../parameters.js';
 import type { SNN } from '../snn.js';
-import { unwritable } from '../training/checkpoint.js';
+import { makeFolder, unreadable, unwritable } from '../training/checkpoint.js';
 import { replaceFile } from '../training/durable.js';
 import { loadSafetensors, saveSafetensors } from '../training/index.js';
 import type { Experiment, Shapes } from './check.js';
 import { readExperiment } from './experiment.js';
 import { type ExperimentConfig, type ModelSection, toTables } from './format.js';
 import { isPluginFile, pluginFile } from './plugins.js';
-import type { Table } from './table.js';
+import { isTable, type Table } from './table.js';
 
 // What a run leaves: the configuration that repeats it, a JSON object a line with what was measured, the weights, the
 // checkpoints, and what it is a part of and whether it has come to its end.
@@ -28,6 +22,8 @@ const metricsName = 'metrics.jsonl';
 const weightsName = 'weights.safetensors';
 const checkpointsName = 'checkpoints';
 const recordName = 'run.json';
+// Begins the name of a folder that is being made.
+const temporary = '.tmp-';
 
 /** A line of a run's metrics. */
 export type MetricsRecord = Readonly<Record<string, unknown>>;
@@ -76,16 +72,17 @@ export async function makeRunFolder(
   files: RunFiles,
 ): Promise<string> {
   const parent = join(root, bench);
-  const unfinished = join(parent, `.tmp-${randomUUID()}`);
+  const unfinished = join(parent, temporary + randomUUID());
   try {
-    mkdirSync(unfinished, { recursive: true });
+    makeFolder(unfinished);
+    sweep(parent);
     await writeFiles(unfinished, files);
     for (let number = 1; ; number++) {
       const folder = join(parent, numbered(`${model}_r${run}`, number));
       if (renamed(unfinished, folder)) return folder;
     }
   } catch (error) {
-    rmSync(unfinished, { recursive: true, force: true });
+    if (existsSync(unfinished)) rmSync(unfinished, { recursive: true, force: true });
     throw unwritable(parent, error);
   }
 }
@@ -103,6 +100,29 @@ function renamed(from: string, to: string): boolean {
   }
 }
 
+// How old what a crash has left of the making of a folder is at least; a younger one may be another process's work.
+const leftAge = 60_000;
+
+// Removes what crashes have left beside the runs.
+function sweep(parent: string): void {
+  for (const name of readdirSync(parent)) {
+    if (!name.startsWith(temporary)) continue;
+    const path = join(parent, name);
+    const { mtimeMs: made } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
+    if (Date.now() - made > leftAge) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Removes what a crash has left of files that were being written. @throws CheckpointError if that cannot be done */
+export function sweepRun(folder: string): void {
+  try {
+    const left = readdirSync(folder).filter((name) => /\.[0-9a-f-]{36}\.tmp$/.test(name));
+    for (const name of left) rmSync(join(folder, name), { force: true });
+  } catch (error) {
+    throw unwritable(folder, error);
+  }
+}
+
 /** Writes a run's configuration and record anew. @throws CheckpointError if they cannot be written */
 export async function writeFiles(folder: string, { tables, record }: RunFiles): Promise<void> {
   try {
@@ -113,14 +133,25 @@ export async function writeFiles(folder: string, { tables, record }: RunFiles): 
   }
 }
 
-/** What a run is a part of; undefined for a folder that is not of a run. */
+const recordCheck: z.ZodType<RunRecord> = z.strictObject({
+  session: text(),
+  model: text(),
+  index: integer(0),
+  run: integer(0),
+  finished: flag(),
+});
+
+/**
+ * What a run is a part of; undefined for a folder that is not of a run.
+ * @throws CheckpointError if the record cannot be read or is none
+ */
 export function readRecord(folder: string): RunRecord | undefined {
   const file = join(folder, recordName);
   if (!existsSync(file)) return undefined;
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as RunRecord;
+    return checkValue(recordCheck, JSON.parse(readText(file)), []);
   } catch (error) {
-    throw new CheckpointError(`${file}: expected the record of a run: ${(error as Error).message}`);
+    throw notWhatItWas(file, 'the record', error);
   }
 }
 
@@ -128,10 +159,25 @@ export function readRecord(folder: string): RunRecord | undefined {
 export function readTables(folder: string): Table {
   const file = join(folder, configName);
   try {
-    return parse(readFileSync(file, 'utf8'));
+    return parse(readText(file));
   } catch (error) {
-    throw new CheckpointError(`${file}: expected the configuration of a run: ${(error as Error).message}`);
+    throw notWhatItWas(file, 'the configuration', error);
   }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+}
+
+function notWhatItWas(file: string, what: string, error: unknown): CheckpointError {
+  if (error instanceof CheckpointError) return error;
+  // The parser of TOML goes on with a picture of the place.
+  const [reason] = (error as Error).message.split('\n', 1);
+  return new CheckpointError(`${file}: expected ${what} of a run: ${reason}`);
 }
 
 /** Where a run's checkpoints are. */
@@ -232,9 +278,14 @@ export async function writeWeights(folder: string, model: SNN): Promise<void> {
   }
 }
 
-/** Copies weights from a file into a network. @throws SafetensorsError, TypeError, ShapeError */
+/**
+ * Copies weights from a file into a network.
+ * @throws SafetensorsError, TypeError, ShapeError; CheckpointError if the file cannot be read
+ */
 export async function readWeights(file: string, model: SNN): Promise<void> {
-  const state = await loadSafetensors(file);
+  const state = await loadSafetensors(file).catch((error: unknown) => {
+    throw unreadable(file, error);
+  });
   try {
     model.loadStateDict(state);
   } finally {
@@ -268,10 +319,26 @@ export async function loadRun(folder: string): Promise<LoadedRun> {
   return { model, config: experiment.config, metrics: readMetrics(folder), experiment };
 }
 
-/** The lines of a run's metrics. */
+/**
+ * The lines of a run's metrics. Lines are appended whole, so that one without an end is what a crash or a full disk has
+ * left, and no record.
+ * @throws CheckpointError for a line that is no JSON object
+ */
 export function readMetrics(folder: string): MetricsRecord[] {
   const file = join(folder, metricsName);
   if (!existsSync(file)) return [];
-  const lines = readFileSync(file, 'utf8').split('\n');
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as MetricsRecord);
+  const lines = readText(file).split('\n').slice(0, -1);
+  return lines.map((line, i) => {
+    const record = parsedLine(line);
+    if (isTable(record)) return record;
+    throw new CheckpointError(`${file}:${i + 1}: expected a JSON object, got ${shown(line)}`);
+  });
+}
+
+function parsedLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }

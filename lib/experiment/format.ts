@@ -206,7 +206,7 @@ export function checkFormat(tables: Table): ExperimentConfig {
     throw new ConfigError(['bench', 'last_run'], least, `${fixed.bench.last_run}`);
   }
   const model = (fixed['model'] as unknown[]).map((entry, i) =>
-    inTemplate(tables, i, (): ModelSection => {
+    inTemplate(tables, (): ModelSection => {
       const whole = merged(plainTable(entry, ['model', i]), common as Table);
       return checkValue(modelCheck, whole, ['model', i]);
     }),
@@ -221,18 +221,23 @@ export function checkFormat(tables: Table): ExperimentConfig {
   };
 }
 
-/** Runs a check of model `index`; an error in something that only the template has gets the template's path. */
-export function inTemplate<T>(tables: Table, index: number, check: () => T): T {
+/** Runs a check of a model; an error in something that only the template has gets the template's path. */
+export function inTemplate<T>(tables: Table, check: () => T): T {
   try {
     return check();
   } catch (error) {
-    if (!(error instanceof ConfigError) || error.path[0] !== 'model' || error.path[1] !== index) throw error;
-    const inner = error.path.slice(2);
-    const template = tables['model_template'];
-    if (depthOf(valueAt(tables, ['model', index]), inner) >= depthOf(template, inner)) throw error;
-    const kind = error.constructor as typeof ConfigError;
-    throw new kind(['model_template', ...inner], error.expected, error.got);
+    throw error instanceof ConfigError ? asWritten(error, tables) : error;
   }
+}
+
+/** The error, with the template's path if it is about something of a model that only the template has. */
+export function asWritten(error: ConfigError, tables: Table): ConfigError {
+  const [section, index, ...inner] = error.path;
+  if (section !== 'model' || index === undefined) return error;
+  const template = tables['model_template'];
+  if (depthOf(valueAt(tables, ['model', index]), inner) >= depthOf(template, inner)) return error;
+  const kind = error.constructor as typeof ConfigError;
+  return new kind(['model_template', ...inner], error.expected, error.got);
 }
 
 // How many steps of the path exist.

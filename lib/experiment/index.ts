@@ -8,4 +8,11 @@ export type {
   ModelSection,
   OptimizerSection,
 } from './format.js';
-export { type Part, type RunEvent, type RunOptions, type RunResult, runExperiment, shapesOf } from './run.js';
+export {
+  type Part,
+  type RunEvent,
+  type RunOptions,
+  type RunResult,
+  runExperiment,
+  shapesOf,
+} from './run.js';

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parse, stringify } from 'smol-toml';
 import { ConfigError } from '../errors.js';
+import { unreadable } from '../training/checkpoint.js';
 import { brief, firstDifference, harmlessParameters, type Plain, plain } from '../training/settings.js';
 import type { Experiment } from './check.js';
 import { type RunName, type RunRecord, readRecord } from './folder.js';
@@ -72,12 +73,20 @@ export function findSession(
 }
 
 function runsIn(parent: string): FoundRun[] {
-  if (!existsSync(parent)) return [];
-  return readdirSync(parent).flatMap((name) => {
+  return entriesOf(parent).flatMap((name) => {
     const folder = join(parent, name);
     const record = name.startsWith('.tmp-') ? undefined : readRecord(folder);
     return record ? [{ folder, record }] : [];
   });
+}
+
+function entriesOf(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    throw unreadable(folder, error);
+  }
 }
 
 function sessionOf(

@@ -4,11 +4,13 @@ import { ConfigError, type ConfigPath } from '../errors.js';
 import type { SNN } from '../snn.js';
 import { manualSeed } from '../tensor/index.js';
 import { listCheckpoints } from '../training/checkpoint.js';
+import { checkFit } from '../training/fit.js';
 import {
   type EarlyStoppingOptions,
   type EpochMetrics,
   type Evaluation,
   evaluate,
+  type FitOptions,
   type FitResult,
   fit,
   frameworks,
@@ -25,6 +27,7 @@ import {
   readWeights,
   rewriteMetrics,
   runTables,
+  sweepRun,
   writeFiles,
   writeMetrics,
   writeWeights,
@@ -116,10 +119,13 @@ export async function runExperiment(experiment: Experiment, options: RunOptions 
     return { ...planned, found, weights: weightsOf(planned, session, found) };
   });
   const data = await experiment.dataset.load();
+  const runners = runs.map((run) => new Runner(experiment, data, run, session, options));
+  // What is wrong with the last model is told before the first one is trained.
+  for (const runner of runners.slice(0, experiment.models.length)) await runner.check();
   const results: RunResult[] = [];
-  for (const run of runs) {
+  for (const runner of runners) {
     if (options.signal?.aborted) break;
-    results.push(await new Runner(experiment, data, run, session, options).run());
+    results.push(await runner.run());
   }
   return results;
 }
@@ -151,9 +157,9 @@ function planOf({ config, models }: Experiment): Planned[] {
   );
 }
 
-// Whether there is a checkpoint that training goes on from.
-function goesOn({ checkpoint }: ExperimentModel['config'], folder: string): boolean {
-  return checkpoint !== false && listCheckpoints(checkpointFolder(folder)).length > 0;
+// The checkpoint that training goes on from, also if it is to write none itself.
+function lastCheckpoint(folder: string): string | undefined {
+  return listCheckpoints(checkpointFolder(folder)).at(-1);
 }
 
 function weightsOf(
@@ -163,7 +169,7 @@ function weightsOf(
 ): string | undefined {
   if (!model.config.load) return undefined;
   // A checkpoint has the weights that training goes on with.
-  if (found && (found.record.finished || goesOn(model.config, found.folder))) return undefined;
+  if (found && (found.record.finished || lastCheckpoint(found.folder))) return undefined;
   const last = lastWeights(root, name, found?.folder);
   if (last !== undefined) return last;
   throw new ConfigError(
@@ -175,12 +181,12 @@ function weightsOf(
 
 /** The shapes of a model: as configured, else those of the data. */
 export function shapesOf(experiment: Experiment, model: ExperimentModel, data: Dataset): Shapes {
-  const { timeInData } = frameworks.find(experiment.config.learningframework.kind, [
-    'learningframework',
-    'kind',
-  ]);
-  const inputShape = timeInData ? data.shape.slice(1) : data.shape;
-  return { inputShape, outputShape: [data.classes], ...model.shapes };
+  return { ...shapesOfData(experiment, data), ...model.shapes };
+}
+
+function shapesOfData({ config }: Experiment, data: Dataset): Shapes {
+  const { timeInData } = frameworks.find(config.learningframework.kind, ['learningframework', 'kind']);
+  return { inputShape: timeInData ? data.shape.slice(1) : data.shape, outputShape: [data.classes] };
 }
 
 /** One run of one model. */
@@ -190,6 +196,8 @@ class Runner {
   readonly #run: Run;
   readonly #session: Session;
   readonly #options: RunOptions;
+  // Made by the check, until it is used.
+  #network: SNN | null = null;
 
   constructor(experiment: Experiment, data: DataModel, run: Run, session: Session, options: RunOptions) {
     this.#experiment = experiment;
@@ -199,21 +207,70 @@ class Runner {
     this.#options = options;
   }
 
+  /**
+   * Finds what can be found before anything is trained or written.
+   * @throws ConfigError with its place
+   */
+  async check(): Promise<void> {
+    await this.#located(() => {
+      this.#requireShapes();
+      this.#network = this.#build();
+      if (this.#trains) checkFit(this.#network, this.#data.train, this.#fitOptions('.'));
+    });
+  }
+
+  #build(): SNN {
+    const { model, seed } = this.#run;
+    manualSeed(seed);
+    return model.build(shapesOf(this.#experiment, model, this.#data.train));
+  }
+
+  // No epochs are too few for a training that has begun; `fit` tells so.
+  get #trains(): boolean {
+    const { train, epochs } = this.#run.model.config;
+    return train && (epochs > 0 || this.#checkpoint !== undefined);
+  }
+
+  // What training goes on from.
+  get #checkpoint(): string | undefined {
+    const { found } = this.#run;
+    return found && lastCheckpoint(found.folder);
+  }
+
+  // The shapes that are configured must be those of the data; of the input only the number of values.
+  #requireShapes(): void {
+    const { model, index } = this.#run;
+    const own = shapesOfData(this.#experiment, this.#data.train);
+    const { inputShape = own.inputShape, outputShape = own.outputShape } = model.shapes;
+    const sizeOf = (shape: readonly number[]): number => shape.reduce((size, length) => size * length, 1);
+    const [size, classes] = [sizeOf(own.inputShape), own.outputShape[0]!];
+    const wrong = (key: string, expected: string, got: readonly number[]): ConfigError =>
+      new ConfigError(['model', index, 'params', key], expected, `[${got.join(', ')}]`);
+    if (sizeOf(inputShape) !== size) {
+      const expected = `${size} values, as the samples have: [${own.inputShape.join(', ')}]`;
+      throw wrong('input_shape', expected, inputShape);
+    }
+    if (outputShape.length !== 1 || outputShape[0]! < classes) {
+      throw wrong('output_shape', `[n], at least the ${classes} classes of the data`, outputShape);
+    }
+  }
+
   async run(): Promise<RunResult> {
     const { name, model, seed, weights, found } = this.#run;
     const { config } = model;
     const shapes = shapesOf(this.#experiment, model, this.#data.train);
     const former = found && (await this.#former(found, shapes));
     if (former) return former;
+    const network = this.#network ?? this.#build();
+    this.#network = null;
+    // What comes now does not depend on when the network was made.
     manualSeed(seed);
-    const network = model.build(shapes);
     if (weights !== undefined) await readWeights(weights, network);
     const folder = await this.#folder(shapes);
     const parameters = countOf(network);
     this.#report({ event: 'start', model: name.model, run: name.run, seed, folder, parameters });
 
-    const trained = config.train && config.epochs > 0;
-    const fitted = trained ? await this.#train(network, folder) : undefined;
+    const fitted = this.#trains ? await this.#train(network, folder) : undefined;
     if (config.train || !config.load) await writeWeights(folder, network);
     let interrupted = fitted?.interrupted ?? false;
     let metrics = {} as Evaluation;
@@ -224,7 +281,7 @@ class Runner {
     }
     if (interrupted) writeMetrics(folder, { event: 'interrupted' });
     else await this.#write(folder, shapes, true);
-    this.#report({ event: 'end', folder, interrupted, resumable: goesOn(config, folder) });
+    this.#report({ event: 'end', folder, interrupted, resumable: lastCheckpoint(folder) !== undefined });
     return { ...name, seed, folder, interrupted, metrics };
   }
 
@@ -260,8 +317,9 @@ class Runner {
     if (!found)
       return await makeRunFolder(root, name, this.#files(join(root, name.bench, 'new'), shapes, false));
     const { folder } = found;
+    sweepRun(folder);
     await this.#write(folder, shapes, false);
-    if (!goesOn(this.#run.model.config, folder)) await rewriteMetrics(folder, []);
+    if (lastCheckpoint(folder) === undefined) await rewriteMetrics(folder, []);
     return folder;
   }
 
@@ -276,58 +334,65 @@ class Runner {
   }
 
   async #train(network: SNN, folder: string): Promise<FitResult> {
+    const result = await this.#located(() => fit(network, this.#data.train, this.#fitOptions(folder)));
+    if (result.stoppedEarly) this.#report({ event: 'early-stop', epoch: result.epochs.length });
+    return result;
+  }
+
+  #fitOptions(folder: string): FitOptions {
     const { bench, learningframework } = this.#experiment.config;
     const { config } = this.#run.model;
     const { epochs, checkpoint = {}, early_stopping: earlyStopping } = config;
     const data = this.#data;
-    try {
-      const result = await fit(network, data.train, {
-        epochs,
-        seed: this.#run.seed,
-        signal: this.#options.signal,
-        batchSize: config.batch_size,
-        optimizer: config.optimizer,
-        framework: learningframework,
-        validation: bench.use_test_as_valid ? data.test : data.valid,
-        accumulateGradBatches: config.accumulate_grad_batches,
-        gradientClipVal: config.gradient_clip_val,
-        gradientClipAlgorithm: config.gradient_clip_algorithm,
-        ...(earlyStopping && { earlyStopping: earlyStopping as EarlyStoppingOptions }),
-        ...(checkpoint && {
-          checkpoint: { ...checkpoint, folder: checkpointFolder(folder) },
-          resume: this.#run.found !== undefined,
-        }),
-        onStep: this.#options.report && ((info) => this.#report({ event: 'step', ...info })),
-        onEpoch: (metrics) => {
-          writeMetrics(folder, { event: 'epoch', ...metrics });
-          this.#report({ event: 'epoch', epochs, metrics });
-        },
-        onResume: async ({ checkpoint, epochs: finished, batches, notes }) => {
-          await rewriteMetrics(
-            folder,
-            finished.map((metrics) => ({ event: 'epoch', ...metrics })),
-          );
-          this.#report({ event: 'resume', checkpoint, epochs: finished.length, batches, notes });
-        },
-      });
-      if (result.stoppedEarly) this.#report({ event: 'early-stop', epoch: result.epochs.length });
-      return result;
-    } catch (error) {
-      throw error instanceof ConfigError ? await this.#located(error) : error;
-    }
+    const last = this.#checkpoint;
+    return {
+      epochs,
+      seed: this.#run.seed,
+      signal: this.#options.signal,
+      batchSize: config.batch_size,
+      optimizer: config.optimizer,
+      framework: learningframework,
+      validation: bench.use_test_as_valid ? data.test : data.valid,
+      accumulateGradBatches: config.accumulate_grad_batches,
+      gradientClipVal: config.gradient_clip_val,
+      gradientClipAlgorithm: config.gradient_clip_algorithm,
+      ...(earlyStopping && { earlyStopping: earlyStopping as EarlyStoppingOptions }),
+      ...(checkpoint && { checkpoint: { ...checkpoint, folder: checkpointFolder(folder) } }),
+      ...(last !== undefined && { resume: last }),
+      onStep: this.#options.report && ((info) => this.#report({ event: 'step', ...info })),
+      onEpoch: (metrics) => {
+        writeMetrics(folder, { event: 'epoch', ...metrics });
+        this.#report({ event: 'epoch', epochs, metrics });
+      },
+      onResume: async ({ checkpoint, epochs: finished, batches, notes }) => {
+        await rewriteMetrics(
+          folder,
+          finished.map((metrics) => ({ event: 'epoch', ...metrics })),
+        );
+        this.#report({ event: 'resume', checkpoint, epochs: finished.length, batches, notes });
+      },
+    };
   }
 
-  // An error in an option of `fit`, with the place that it has in the experiment.
-  async #located({ path: [first = '', ...rest], expected, got }: ConfigError): Promise<ConfigError> {
+  // Runs something whose ConfigErrors are about options of `fit` or `evaluate`, or about the model; they get the place
+  // that it has in the experiment.
+  async #located<T>(fn: () => T | Promise<T>): Promise<T> {
     const own: Readonly<Record<string, ConfigPath>> = {
       framework: ['learningframework'],
       earlyStopping: ['model', this.#run.index, 'early_stopping'],
       epochs: ['model', this.#run.index, 'epochs'],
       optimizer: ['model', this.#run.index, 'optimizer'],
     };
-    return await this.#experiment.locate(
-      new ConfigError([...(own[first] ?? [first]), ...rest], expected, got),
-    );
+    try {
+      return await fn();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      const { path, expected, got } = error;
+      const [first = '', ...rest] = path;
+      throw await this.#experiment.locate(
+        new ConfigError([...(own[first] ?? [first]), ...rest], expected, got),
+      );
+    }
   }
 
   // Null if it was interrupted.
@@ -342,7 +407,7 @@ class Runner {
       const prefix = part === 'valid' ? 'val_' : `${part}_`;
       try {
         const options = { batchSize, prefix, framework, ...(signal && { signal }) };
-        const metrics = await evaluate(network, samples, options);
+        const metrics = await this.#located(() => evaluate(network, samples, options));
         Object.assign(all, metrics);
         this.#report({ event: 'evaluation', part, metrics });
       } catch (error) {

@@ -264,7 +264,8 @@ class FeatureMap {
       return room < 0 ? 0 : Math.floor(room / stride[i]!) + 1;
     });
     if (sizes.includes(0)) {
-      const map = this.#sizes.join(' x ');
+      const padded = padding.some((size) => size > 0) ? ` with a padding of ${padding.join(' x ')}` : '';
+      const map = this.#sizes.join(' x ') + padded;
       throw new ConfigError(path, `a size that fits into a map of ${map}`, window.join(' x '));
     }
     this.#sizes = sizes;

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CheckpointError } from '../errors.js';
 import { integer, type ParameterTable, parameter, text } from '../parameters.js';
@@ -74,13 +74,26 @@ export function listCheckpoints(folder: string): string[] {
   return found.map(({ name }) => join(folder, name));
 }
 
+/** Makes a folder, and those above it. Node's own way hangs where a file system takes none, and hides why. */
+export function makeFolder(folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = dirname(folder);
+  if (parent !== folder) makeFolder(parent);
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
+}
+
 /**
  * Makes the folder, and removes what a crash has left of checkpoints that were being written or removed.
  * @throws CheckpointError if it cannot be made
  */
 export async function openFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     const left = readdirSync(folder).filter((name) => name.startsWith(temporary));
     for (const name of left) await rm(join(folder, name), { recursive: true, force: true });
   } catch (error) {
@@ -153,6 +166,11 @@ export function unwritable(path: string, error: unknown, last?: string): unknown
   return new CheckpointError(`${path}: cannot be written: ${reason(error)}${stays}`);
 }
 
+/** The error for a file of a run that cannot be read. */
+export function unreadable(path: string, error: unknown): unknown {
+  return isSystemError(error) ? new CheckpointError(`${path}: cannot be read: ${reason(error)}`) : error;
+}
+
 const reasons: Readonly<Record<string, string>> = {
   ENOSPC: 'no space is left on the disk',
   EDQUOT: 'the disk quota is used up',
@@ -164,6 +182,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENOTDIR: 'there is a file where a folder should be',
   EEXIST: 'there is a file where a folder should be',
   ENOENT: 'no such file or folder',
+  EISDIR: 'there is a folder where a file should be',
 };
 
 function reason({ code = '', message }: NodeJS.ErrnoException): string {

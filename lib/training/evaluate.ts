@@ -172,6 +172,11 @@ export function requireOutputs(model: SNN, data: Dataset, name: string): number 
   throw new ShapeError(`${name}: the data has ${data.classes} classes, the network only ${outputs} outputs`);
 }
 
+/** @throws ConfigError if the loss is for another number of classes than the network has outputs */
+export function requireClasses({ loss }: Framework, outputs: number): void {
+  loss?.checkClasses?.(outputs, ['framework', 'params', 'loss']);
+}
+
 /** Sets training or evaluation mode; the function that it returns gives each module its own back. */
 export function switchMode(model: Module, training: boolean): () => void {
   const before = [...model.modules()].map((module) => [module, module.training] as const);
@@ -236,9 +241,12 @@ export async function evaluate(
 ): Promise<Evaluation> {
   checkDataset(data, 'evaluate');
   const framework = frameworkFor(model, options);
-  const meter = new Meter(framework, requireOutputs(model, data, 'evaluate'));
-  for await (const { batch, outputs, targets, scope } of infer(model, data, framework, options)) {
-    const judgement = scope.run(() => noGrad(() => judge(framework, outputs, targets)));
+  const outputs = requireOutputs(model, data, 'evaluate');
+  requireClasses(framework, outputs);
+  const meter = new Meter(framework, outputs);
+  for await (const inferred of infer(model, data, framework, options)) {
+    const { batch, targets, scope } = inferred;
+    const judgement = scope.run(() => noGrad(() => judge(framework, inferred.outputs, targets)));
     await meter.add(batch, judgement);
   }
   const result = meter.report(options.prefix ?? '');

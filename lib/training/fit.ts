@@ -98,6 +98,14 @@ export interface FitResult {
 }
 
 /**
+ * Checks what `fit` checks before its first step; nothing is trained, read or written.
+ * @throws ConfigError, ShapeError
+ */
+export function checkFit(model: SNN, data: Dataset, options: FitOptions): void {
+  new Training(model, data, options).dispose();
+}
+
+/**
  * Trains a network: for each epoch the samples in a new order, the mean loss over a batch, its gradients, a step of
  * the optimizer; then the validation, and a step of the scheduler. The event loop gets a turn after each step, and
  * backward and the loading of data run on native threads; the data's values are copied at the start. The network is in

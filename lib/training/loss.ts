@@ -1,4 +1,4 @@
-import { ConfigError } from '../errors.js';
+import { ConfigError, type ConfigPath } from '../errors.js';
 import { crossEntropy } from '../nn/index.js';
 import {
   finite,
@@ -27,6 +27,12 @@ export interface Loss {
    * @param targets class indices
    */
   weightOf?(targets: ArrayLike<number>): number;
+  /**
+   * Told before the first batch, where the loss is for some number of classes only.
+   * @param path where the loss is configured
+   * @throws ConfigError
+   */
+  checkClasses?(classes: number, path: ConfigPath): void;
 }
 
 /** A class of losses with the table of its parameters. */
@@ -86,16 +92,19 @@ export class CrossEntropy implements Loss {
     return total;
   }
 
+  checkClasses(classes: number, path: ConfigPath): void {
+    const { weight } = this;
+    if (weight === undefined || weight.length === classes) return;
+    throw new ConfigError(
+      [...path, 'params', 'weight'],
+      `${classes} numbers, one for each class`,
+      `${weight.length}`,
+    );
+  }
+
   #weightsFor({ shape, dtype, device }: Tensor): Tensor | null {
     if (this.weight === undefined) return null;
-    const [, classes] = shape;
-    if (this.weight.length !== classes) {
-      throw new ConfigError(
-        ['loss', 'params', 'weight'],
-        `${classes} numbers, one for each class`,
-        `${this.weight.length}`,
-      );
-    }
+    this.checkClasses(shape[1]!, ['loss']);
     return tensor(this.weight, { dtype, device });
   }
 }

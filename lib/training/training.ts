@@ -38,7 +38,7 @@ import {
 import { BestEpoch, requireLogged } from './best-epoch.js';
 import { resolveFramework, resolveOptimizer } from './configuration.js';
 import { EarlyStopping } from './early-stopping.js';
-import { evaluate, judge, Meter, requireOutputs, switchMode } from './evaluate.js';
+import { evaluate, judge, Meter, requireClasses, requireOutputs, switchMode } from './evaluate.js';
 import type { EpochMetrics, FitOptions, FitResult } from './fit.js';
 import { type Framework, mixedDtype } from './framework.js';
 import { GradScaler } from './grad-scaler.js';
@@ -112,6 +112,7 @@ export class Training {
     checkDataset(data, 'fit');
     if (options.validation) checkDataset(options.validation, 'fit: validation');
     this.#outputs = requireOutputs(model, data, 'fit');
+    requireClasses(this.#framework, this.#outputs);
     this.#model = model;
     this.#data = data;
     this.#options = options;
@@ -123,6 +124,10 @@ export class Training {
       : null;
     if (this.#stopping) {
       requireLogged(this.#framework, this.#stopping.monitor, hasValidation, ['earlyStopping', 'monitor']);
+    }
+    if (resolved && resolved.monitor !== null) {
+      const place = ['optimizer', 'scheduler', 'params', 'monitor'];
+      requireLogged(this.#framework, resolved.monitor, hasValidation, place);
     }
     if (resolved && this.#framework.loss === null) {
       throw new ConfigError(['framework', 'params', 'loss'], 'a loss for the optimizer', 'none');
@@ -140,6 +145,13 @@ export class Training {
     this.#meter = this.#newMeter();
     if (resolved)
       ({ optimizer: this.#optimizer, scheduler: this.#scheduler } = resolved.create(model.parameters()));
+  }
+
+  /** Gives the memory of what training has needed back; the network stays. */
+  dispose(): void {
+    this.#optimizer?.dispose();
+    this.#scaler.dispose();
+    this.#best?.dispose();
   }
 
   async run(): Promise<FitResult> {
@@ -164,9 +176,7 @@ export class Training {
       // After an error too: nobody else is to write into the folder meanwhile.
       await this.#checkpoints?.finish().catch(() => {});
       this.#optimizer?.zeroGrad();
-      this.#optimizer?.dispose();
-      this.#scaler.dispose();
-      this.#best?.dispose();
+      this.dispose();
       resetNet(this.#model);
       restore();
     }

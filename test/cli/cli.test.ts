@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { after, test } from 'node:test';
@@ -189,6 +198,23 @@ test('info shows layers, shapes and parameters, and leaves no folder', () => {
   assert.equal(model?.['parameters'], 9610);
 });
 
+test('what does not fit the data is told with its place by info and train, and leaves no folder', () => {
+  const file = variant('big.toml', 'kind = "SMLP"', 'kind = "SCNN"');
+  const text = readFileSync(join(folder, file), 'utf8');
+  const sizes =
+    'strides = [1]\n  pool_sizes = [2]\n  fc_units = []\n  dims = 2\n  paddings = [1]\n  filters = [4]';
+  const mistake = `${sizes}\n  kernel_sizes = [13]`;
+  writeFileSync(join(folder, file), text.replace('units = [128]', mistake));
+  const row = text.split('\n').findIndex((line) => line.includes('units = [128]')) + 7;
+  const expected =
+    'model.0.params.kernel_sizes.0: expected a size that fits into a map of 8 x 8 with a padding of 1 x 1, got 13 x 13';
+  for (const command of ['info', 'train']) {
+    const { code, out, err } = run([command, file, '--bench.name=big']);
+    assert.deepEqual([code, out, err], [2, '', `big.toml:${row}:19: ${expected}\n`]);
+  }
+  assert.ok(!existsSync(join(folder, 'runs/big')));
+});
+
 test('info --memory measures a step and an evaluation, and needs no data where the shapes are given', () => {
   const table = run(['info', digits, '--memory']);
   assert.equal(table.code, 0, table.err);
@@ -353,6 +379,31 @@ for (const [signal, expected] of [
     assert.deepEqual(events(metrics).at(-1), { event: 'interrupted' });
   });
 }
+
+test('a folder that cannot be made is a sentence', () => {
+  writeFileSync(join(folder, 'taken'), '');
+  const reason = 'cannot be written: there is a file where a folder should be';
+  for (const [runs, parent] of [
+    ['taken', 'taken/digits'],
+    ['taken/deeper', 'taken/deeper/digits'],
+  ] as const) {
+    const { code, err } = run(['train', digits, '--runs', runs]);
+    assert.equal(code, 1);
+    assert.match(err, new RegExp(`^error: ${parent}: ${reason} \\((EEXIST|ENOTDIR)\\)\n$`));
+  }
+  mkdirSync(join(folder, 'half'));
+  writeFileSync(join(folder, 'half', 'digits'), '');
+  const { code, err } = run(['train', digits, '--runs', 'half', '--resume']);
+  const unread = 'half/digits: cannot be read: there is a file where a folder should be (ENOTDIR)';
+  assert.deepEqual([code, err], [1, `error: ${unread}\n`]);
+  // A file system that takes no folders.
+  if (!existsSync('/proc/self')) return;
+  const proc = run(['train', digits, '--runs', '/proc/runs']);
+  assert.deepEqual(
+    [proc.code, proc.err.startsWith('error: /proc/runs/digits: cannot be written: ')],
+    [1, true],
+  );
+});
 
 test('what cannot be resumed is a sentence', () => {
   const none = run(['train', digits, '--bench.name=unknown', '--resume']);

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -173,4 +181,27 @@ test('a folder whose weights do not fit its configuration', async () => {
   writeFileSync(file, readFileSync(file, 'utf8').replace('units = [ 128 ]', 'units = [ 64 ]'));
   await assert.rejects(loadRun(result!.folder), { code: 'ERR_SPIKENODE_SHAPE' });
   await assert.rejects(loadRun(join(folder, 'nowhere')), { code: 'ERR_SPIKENODE_CONFIG' });
+});
+
+test('what a crash leaves of a line of metrics is no record; what is no record is told; weights are a file', async () => {
+  const experiment = await readExperiment(digits, ['--bench.name=torn', '--model.0.epochs=1']);
+  const [result] = await runExperiment(experiment, { folder });
+  const own = result!.folder;
+  const file = join(own, 'metrics.jsonl');
+  const { metrics } = await loadRun(own);
+  assert.equal(metrics.length, 2);
+  appendFileSync(file, '{"event":"eval');
+  assert.deepEqual((await loadRun(own)).metrics, metrics);
+  appendFileSync(file, '\n');
+  await assert.rejects(loadRun(own), {
+    name: 'CheckpointError',
+    message: `${file}:3: expected a JSON object, got "{\\"event\\":\\"eval"`,
+  });
+  const weights = join(own, 'weights.safetensors');
+  rmSync(weights);
+  mkdirSync(weights);
+  await assert.rejects(loadRun(own), {
+    name: 'CheckpointError',
+    message: `${weights}: cannot be read: there is a folder where a file should be (EISDIR)`,
+  });
 });

@@ -249,7 +249,12 @@ test('sizes that do not fit the map are errors that name the parameter', () => {
   refused({ kernelSizes: [3, [3, 3]] }, 'kernelSizes.1', 'an integer, since dims = 1', 'a list', signal);
   refused({ inputShape: [6, 2] }, 'inputShape', '[H, W, C], since dims = 2', '[6, 2]');
   refused({ inputShape: [6, 6, 2] }, 'inputShape', '[S, C], since dims = 1', '[6, 6, 2]', signal);
-  refused({ kernelSizes: [3, 9] }, 'kernelSizes.1', 'a size that fits into a map of 3 x 3', '9 x 9');
+  refused(
+    { kernelSizes: [3, 9] },
+    'kernelSizes.1',
+    'a size that fits into a map of 3 x 3 with a padding of 0 x 1',
+    '9 x 9',
+  );
   refused({ poolSizes: [2, [1, 4]] }, 'poolSizes.1', 'a size that fits into a map of 3 x 3', '1 x 4');
   refused({ prepool: 7 }, 'prepool', 'a size that fits into a map of 6 x 6', '7 x 7');
   refused({ postpool: 4 }, 'postpool', 'a size that fits into a map of 3 x 3', '4 x 4');

@@ -431,6 +431,13 @@ test('wrong options are ConfigErrors with their place', async () => {
   await wrong({ gradientClipAlgorithm: 'l1' }, 'gradientClipAlgorithm', /one of "norm", "value"/);
   await wrong({ earlyStopping: { patience: 0 } }, 'earlyStopping.patience', /an integer >= 1/);
   await wrong({ earlyStopping: {} }, 'earlyStopping.monitor', /one of train_prec, .*no validation set/);
+  const plateau = (monitor: string): object => ({
+    optimizer: { kind: 'SGD', scheduler: { kind: 'ReduceLROnPlateau', params: { monitor } } },
+    onStep: () => assert.fail('a step was done'),
+  });
+  const place = 'optimizer.scheduler.params.monitor';
+  await wrong(plateau('train_los'), place, /one of train_prec, .*train_loss, got "train_los"$/);
+  await wrong(plateau('val_loss'), place, /no validation set, got "val_loss"$/);
   const best = { params: { use_best_epoch: true } };
   await wrong({ framework: best }, 'framework.params.checkpoint_metric.name', /no validation set/);
 });

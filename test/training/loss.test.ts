@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { ConfigError } from '../../lib/errors.js';
 import { CrossEntropyLoss, crossEntropy } from '../../lib/nn/index.js';
 import { mseLoss, oneHot, type Tensor, tensor } from '../../lib/tensor/index.js';
+import { checkFit } from '../../lib/training/fit.js';
 import { CrossEntropy, evaluate, fit, losses, resolveFramework } from '../../lib/training/index.js';
 import { difference, golden } from '../nn/helpers.js';
 import { network, samples } from './helpers.js';
@@ -120,12 +121,15 @@ test('the mean loss of an evaluation does not depend on the batches', async () =
   }
 });
 
-test('a weight for another number of classes is told at the first batch', async () => {
+test('a weight for another number of classes is told before the first batch', async () => {
   const loss = { kind: 'crossentropy', params: { weight: [1, 2] } };
-  await assert.rejects(evaluate(network(), samples(8), { framework: { params: { loss } } }), {
+  const framework = { params: { loss } };
+  const error = {
     name: 'ConfigError',
-    message: 'loss.params.weight: expected 3 numbers, one for each class, got 2',
-  });
+    message: 'framework.params.loss.params.weight: expected 3 numbers, one for each class, got 2',
+  };
+  await assert.rejects(evaluate(network(), samples(8), { framework }), error);
+  assert.throws(() => checkFit(network(), samples(8), { epochs: 1, framework }), error);
 });
 
 test('training takes the parameters of the loss', async () => {
