@@ -5,33 +5,59 @@ import { addon } from '../tensor/operator.js';
 import { fromHandle, handleOf } from '../tensor/tensor.js';
 import type { Dataset } from './dataset.js';
 
-/** Batches that are gathered while one is worked on. */
+/** Groups of batches that are gathered while one is worked on. */
 const depth = 2;
+
+// Batches are gathered in groups of about this size: to wake the native thread costs more than to gather a small batch.
+const groupBytes = 1 << 20;
+const largestGroup = 8;
+
+/** The inputs of some batches, one after the other in one tensor, until all of them have been taken or disposed. */
+class Group {
+  readonly #inputs: Tensor;
+  #left: number;
+
+  constructor(inputs: Tensor, batches: number) {
+    this.#inputs = keep(inputs, 'data');
+    this.#left = batches;
+  }
+
+  take(start: number, size: number): Tensor {
+    return this.#inputs.narrow(0, start, size);
+  }
+
+  release(): void {
+    this.#left -= 1;
+    if (this.#left === 0) this.#inputs.dispose();
+  }
+}
 
 /** The inputs of a batch; they are the loader's until somebody takes them. */
 export class LoadedBatch {
   /** The numbers of the samples, in the order of the batch. */
   readonly samples: Int32Array;
-  #handle: number | null;
+  readonly #start: number;
+  #group: Group | null;
 
-  constructor(samples: Int32Array, handle: number) {
+  constructor(samples: Int32Array, group: Group, start: number) {
     this.samples = samples;
-    this.#handle = handle;
+    this.#group = group;
+    this.#start = start;
   }
 
   /** The inputs `[samples, ...shape]` in float32 on the CPU, once; they belong to the current scope. */
   take(): Tensor {
-    if (this.#handle === null)
+    if (this.#group === null)
       throw new TypeError('LoadedBatch.take: the inputs of a batch can be taken once');
-    const taken = fromHandle(this.#handle);
-    this.#handle = null;
+    const taken = this.#group.take(this.#start, this.samples.length);
+    this.dispose();
     return taken;
   }
 
-  /** Gives the memory back if nobody has taken the inputs. */
+  /** Lets go of the inputs if nobody has taken them. */
   dispose(): void {
-    if (this.#handle !== null) addon().dispose(this.#handle);
-    this.#handle = null;
+    this.#group?.release();
+    this.#group = null;
   }
 }
 
@@ -51,42 +77,77 @@ export class Loader implements Disposable {
   }
 
   /**
-   * The inputs of the batches whose samples `plan` names. Two batches are gathered ahead, in the order of the plan; an
-   * early end of the loop waits for them and gives their memory back.
+   * The inputs of the batches whose samples `plan` names. Two groups of batches are gathered ahead, in the order of the
+   * plan, a group having up to 8 batches and about 1 MiB; an early end of the loop waits for them and gives their
+   * memory back.
    * @throws ShapeError for a number that is no sample; DisposedError
    */
   async *load(plan: Iterable<Int32Array>): AsyncGenerator<LoadedBatch> {
-    const source = plan[Symbol.iterator]();
-    const ahead: Promise<LoadedBatch>[] = [];
+    const source = this.#groups(plan);
+    const ahead: Promise<LoadedBatch[]>[] = [];
     const ask = (): void => {
       const next = source.next();
       if (next.done) return;
-      const batch = this.#gather(next.value);
-      // A failure is told when its batch's turn has come.
-      batch.catch(() => {});
-      ahead.push(batch);
+      const group = this.#gather(next.value);
+      // A failure is told when its batches' turn has come.
+      group.catch(() => {});
+      ahead.push(group);
     };
     for (let i = 0; i < depth; i++) ask();
-    let current: LoadedBatch | undefined;
+    let current: LoadedBatch[] = [];
     try {
       while (ahead.length > 0) {
         current = await ahead[0]!;
         ahead.shift();
         ask();
-        yield current;
-        current.dispose();
+        for (const batch of current) {
+          yield batch;
+          batch.dispose();
+        }
       }
     } finally {
-      current?.dispose();
-      for (const batch of await Promise.allSettled(ahead)) {
-        if (batch.status === 'fulfilled') batch.value.dispose();
+      for (const batch of current) batch.dispose();
+      for (const group of await Promise.allSettled(ahead)) {
+        if (group.status === 'fulfilled') for (const batch of group.value) batch.dispose();
       }
     }
   }
 
-  async #gather(samples: Int32Array): Promise<LoadedBatch> {
-    const handle = await addon().gather(handleOf(this.#values), samples, this.data.scale ?? 1);
-    return new LoadedBatch(samples, handle);
+  *#groups(plan: Iterable<Int32Array>): Generator<Int32Array[]> {
+    const sampleBytes = 4 * this.data.shape.reduce((product, size) => product * size, 1);
+    let group: Int32Array[] = [];
+    let bytes = 0;
+    for (const samples of plan) {
+      // One that cannot be gathered is told at its own turn.
+      const more = this.#has(samples) ? samples.length * sampleBytes : Number.POSITIVE_INFINITY;
+      if (group.length > 0 && (group.length === largestGroup || bytes + more > groupBytes)) {
+        yield group;
+        [group, bytes] = [[], 0];
+      }
+      group.push(samples);
+      bytes += more;
+    }
+    if (group.length > 0) yield group;
+  }
+
+  #has(samples: Int32Array): boolean {
+    return samples.every((sample) => sample >= 0 && sample < this.data.length);
+  }
+
+  async #gather(batches: readonly Int32Array[]): Promise<LoadedBatch[]> {
+    const starts: number[] = [];
+    let count = 0;
+    for (const { length } of batches) {
+      starts.push(count);
+      count += length;
+    }
+    const all = new Int32Array(count);
+    batches.forEach((samples, i) => {
+      all.set(samples, starts[i]);
+    });
+    const handle = await addon().gather(handleOf(this.#values), all, this.data.scale ?? 1);
+    const group = new Group(fromHandle(handle), batches.length);
+    return batches.map((samples, i) => new LoadedBatch(samples, group, starts[i]!));
   }
 
   dispose(): void {
