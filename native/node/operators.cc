@@ -3,6 +3,7 @@
 #include <ATen/ScalarOps.h>
 #include <ATen/core/List.h>
 #include <ATen/core/jit_type.h>
+#include <ATen/ops/result_type.h>
 #include <c10/core/Device.h>
 #include <c10/core/Layout.h>
 #include <c10/core/MemoryFormat.h>
@@ -335,6 +336,28 @@ const Operator& operator_argument(const Arguments& arguments) {
   return *operators[static_cast<size_t>(id)];
 }
 
+// The processor traps where the smallest integer is divided by -1, which ends the process: libtorch
+// does not look.
+void refuse_trap(const Operator& op, const torch::jit::Stack& stack) {
+  if (!stack[0].isTensor() || !stack[0].toTensor().is_cpu()) return;
+  const bool is_true_division =
+      op.name.rfind("div", 0) == 0 && (stack.size() < 3 || stack[2].isNone());
+  if (is_true_division) return;
+  const at::Tensor& dividend = stack[0].toTensor();
+  const bool by_tensor = stack[1].isTensor();
+  const c10::ScalarType dtype = by_tensor ? at::result_type(dividend, stack[1].toTensor())
+                                          : at::result_type(dividend, stack[1].toScalar());
+  if (dtype != c10::kInt && dtype != c10::kLong) return;
+  const int64_t smallest = dtype == c10::kInt ? std::numeric_limits<int32_t>::min()
+                                              : std::numeric_limits<int64_t>::min();
+  if (!by_tensor && stack[1].toScalar().toLong() != -1) return;
+  at::Tensor traps = dividend.to(dtype).eq(smallest);
+  if (by_tensor) traps = traps.logical_and(stack[1].toTensor().to(dtype).eq(-1));
+  if (traps.any().item<bool>())
+    throw BridgeError(ErrorClass::kShape, op.name + ": the quotient of " +
+                                              std::to_string(smallest) + " and -1 is out of range");
+}
+
 void push_arguments(const Arguments& arguments, const Operator& op, torch::jit::Stack& stack) {
   if (arguments.count - 1 > op.arguments.size())
     throw BridgeError(ErrorClass::kType,
@@ -343,6 +366,7 @@ void push_arguments(const Arguments& arguments, const Operator& op, torch::jit::
   const Converter converter(arguments, op);
   for (size_t i = 0; i < op.arguments.size(); ++i)
     stack.push_back(converter.convert(op.arguments[i], arguments[i + 1]));
+  if (op.divides) refuse_trap(op, stack);
 }
 
 // call(id, ...arguments in schema order): see lib/native/addon.ts.
@@ -467,6 +491,8 @@ Operator::Operator(c10::OperatorHandle op) : handle(op) {
   }
   for (const c10::Argument& result : schema.returns())
     result_is_argument.push_back(result.alias_info() != nullptr && result.alias_info()->isWrite());
+  for (const char* divider : {"div", "div_", "floor_divide", "fmod", "remainder"})
+    divides = divides || schema.name() == std::string("aten::") + divider;
   // libtorch's mul_.Scalar rounds the number to a 16-bit tensor's dtype before it multiplies; mul
   // does not, nor does Python, which gives numbers to the overload for tensors.
   if (schema.name() == "aten::mul_" && schema.overload_name() == "Scalar") {

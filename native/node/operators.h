@@ -49,6 +49,7 @@ struct Operator {
   std::string name;  // as error messages call it: "add", "lif"
   std::vector<OperatorArgument> arguments;
   std::vector<bool> result_is_argument;  // in-place results: JavaScript has that object already
+  bool divides = false;                  // and could divide integers
 };
 
 }  // namespace spikenode::node

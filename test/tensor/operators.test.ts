@@ -30,6 +30,7 @@ import {
   randint,
   randperm,
   round,
+  ShapeError,
   scatter,
   slice,
   sort,
@@ -308,4 +309,36 @@ test('the types follow the overloads', () => {
   class Weight extends Tensor {}
   expectTypeOf<ReturnType<Weight['zero_']>>().toEqualTypeOf<Weight>();
   expectTypeOf(mseLoss).parameter(2).toEqualTypeOf<'none' | 'mean' | 'sum' | undefined>();
+});
+
+test('the smallest integer divided by -1 is an error, where the processor would trap', () => {
+  for (const [dtype, smallest] of [
+    ['int64', -(2n ** 63n)],
+    ['int32', -(2n ** 31n)],
+  ] as const) {
+    const x = tensor([smallest, 6n]).to(dtype);
+    const by = tensor([-1n, 3n]).to(dtype);
+    const calls = [
+      () => x.div(by, { roundingMode: 'trunc' }),
+      () => x.div_(-1, { roundingMode: 'floor' }),
+      () => x.floorDivide(-1),
+      () => x.remainder(by),
+      () => x.fmod(-1),
+    ];
+    for (const call of calls) {
+      assert.throws(
+        call,
+        (e: unknown) =>
+          e instanceof ShapeError && /the quotient of -\d+ and -1 is out of range/.test(e.message),
+      );
+    }
+    assert.deepEqual(x.div(by).shape, [2]);
+    assert.deepEqual(
+      x
+        .floorDivide(tensor([1n, -1n]).to(dtype))
+        .narrow(0, 1, 1)
+        .tolist(),
+      [-6],
+    );
+  }
 });
