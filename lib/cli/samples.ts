@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
+import { sampleSize } from '../data/dataset.js';
 import { DataError, readIdx } from '../data/index.js';
 
 // A text that gzip makes larger than this is not a list of samples.
@@ -17,7 +18,7 @@ export async function readSamples(
   scale: number,
 ): Promise<Float32Array> {
   const kind = /\.(json|csv)(\.gz)?$/.exec(file)?.[1];
-  const size = shape.reduce((product, length) => product * length, 1);
+  const size = sampleSize(shape);
   if (kind === undefined) return scaled(await idxSamples(file, size, shape), scale);
   const text = await textOf(file);
   const samples = kind === 'json' ? jsonSamples(text, file) : csvSamples(text, file);

@@ -55,3 +55,8 @@ export function reasonOf(error: unknown): string {
   if (code === 'ERR_BUFFER_TOO_LARGE') return 'gzip data of too many bytes';
   return code?.startsWith('Z_') ? `damaged gzip data (${message})` : message;
 }
+
+/** Values of one sample. */
+export function sampleSize(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}

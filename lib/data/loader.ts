@@ -3,7 +3,7 @@ import { shown } from '../parameters.js';
 import { keep, type Tensor, tensor } from '../tensor/index.js';
 import { addon } from '../tensor/operator.js';
 import { fromHandle, handleOf } from '../tensor/tensor.js';
-import type { Dataset } from './dataset.js';
+import { type Dataset, sampleSize } from './dataset.js';
 
 /** Groups of batches that are gathered while one is worked on. */
 const depth = 2;
@@ -114,7 +114,7 @@ export class Loader implements Disposable {
   }
 
   *#groups(plan: Iterable<Int32Array>): Generator<Int32Array[]> {
-    const sampleBytes = 4 * this.data.shape.reduce((product, size) => product * size, 1);
+    const sampleBytes = 4 * sampleSize(this.data.shape);
     let group: Int32Array[] = [];
     let bytes = 0;
     for (const samples of plan) {
@@ -176,7 +176,7 @@ export function checkValues({ x, scale, shape, length }: Dataset, name: string):
   if (!isBytes && scale !== undefined) {
     throw new DTypeError(`${name}: expected a scale for bytes only, got ${scale} with a Float32Array`);
   }
-  const expected = length * shape.reduce((product, size) => product * size, 1);
+  const expected = length * sampleSize(shape);
   if (x.length !== expected) {
     throw new ShapeError(
       `${name}: ${length} samples of shape [${shape}] are ${expected} values, got ${x.length}`,

@@ -98,8 +98,3 @@ export function checkDataset(data: Dataset, name: string): void {
     );
   }
 }
-
-/** Values of one sample. */
-export function sampleSize(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}

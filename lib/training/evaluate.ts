@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import { sampleSize } from '../data/dataset.js';
 import type { Dataset } from '../data/index.js';
 import { checkValues } from '../data/loader.js';
 import { ShapeError } from '../errors.js';
@@ -6,7 +7,7 @@ import type { Module } from '../nn/index.js';
 import { integer, type ParameterTable, parameter, resolveParameters } from '../parameters.js';
 import type { SNN } from '../snn.js';
 import { noGrad, Scope, type Tensor } from '../tensor/index.js';
-import { type Batch, batches, checkDataset, placementOf, sampleSize, tensorsOf } from './batches.js';
+import { type Batch, batches, checkDataset, placementOf, tensorsOf } from './batches.js';
 import { resolveFramework } from './configuration.js';
 import type { Framework } from './framework.js';
 import type { KindConfig } from './kind.js';

@@ -84,25 +84,25 @@ SPIKENODE_INLINE void each_block(long begin, long end, const Body& body) {
 }
 
 // The models go by value: behind a reference they would be read again after every store.
-template <class T, class Neuron, class Reset, class Spike>
-void forward_row(Neuron neuron, Reset reset, Spike spike, const T* x, long x_next, long out_next,
-                 const T* v, Output<T> s, Output<T> h_out, T* v_next, long begin, long end) {
+template <class T, class Neuron, class Reset>
+void forward_row(Neuron neuron, Reset reset, const T* x, long x_next, long out_next, const T* v,
+                 Output<T> s, Output<T> h_out, T* v_next, long begin, long end) {
   using V = Vector<T>;
   each_vector_ahead<T>(begin, end, [=](long i, long n, long lead, bool next) {
     __builtin_prefetch(x + i + lead + (next ? x_next : 0));
     s.prefetch(i + lead + (next ? out_next : 0));
     if (h_out.row != nullptr) h_out.prefetch(i + lead + (next ? out_next : 0));
     const V h = neuron.template charge<V>(read(x, i, n), read(v, i, n));
-    const V fired = spike(h);
+    const V fired = reset.template fire<V>(h);
     if (h_out.row != nullptr) h_out.put(i, n, h);
     s.put(i, n, fired);
     write(v_next, i, n, reset.template apply<V>(h, fired));
   });
 }
 
-template <class T, class Neuron, class Reset, class Spike>
-void forward_block(const ForwardCall& call, const Reset& reset, const Spike& spike, long begin,
-                   long end, bool past_caches) {
+template <class T, class Neuron, class Reset>
+void forward_block(const ForwardCall& call, const Reset& reset, long begin, long end,
+                   bool past_caches) {
   const Neuron neuron(call.parameters);
   T* const s = static_cast<T*>(call.s);
   T* const v_out = static_cast<T*>(call.v_out);
@@ -113,7 +113,7 @@ void forward_block(const ForwardCall& call, const Reset& reset, const Spike& spi
     // The state is read from the row written last: v_out, or the step before in the sequence.
     T* const v_next = v_seq == nullptr ? v_out : v_seq + t * call.neurons;
     const bool last = t + 1 == call.steps;
-    forward_row<T>(neuron, reset, spike, static_cast<const T*>(call.x) + t * call.x_stride,
+    forward_row<T>(neuron, reset, static_cast<const T*>(call.x) + t * call.x_stride,
                    last ? 0 : call.x_stride, last ? 0 : call.neurons, v,
                    Output<T>(s, t, call.neurons, begin, past_caches),
                    Output<T>(h_seq, t, call.neurons, begin, past_caches), v_next, begin, end);
@@ -126,11 +126,9 @@ void forward_block(const ForwardCall& call, const Reset& reset, const Spike& spi
 
 template <class T, template <class> class Neuron, bool hard>
 void forward_with_reset(const ForwardCall& call, long begin, long end, bool past_caches) {
-  using V = Vector<T>;
   const Reset<T, hard> reset(call.parameters);
-  const auto spike = [reset](V h) { return reset.template fire<V>(h); };
   each_block<T>(begin, end, [&](long first, long last) {
-    forward_block<T, Neuron<T>>(call, reset, spike, first, last, past_caches);
+    forward_block<T, Neuron<T>>(call, reset, first, last, past_caches);
   });
 }
 
@@ -140,26 +138,26 @@ void forward(const ForwardCall& call, long begin, long end, bool past_caches) {
                              : forward_with_reset<T, Neuron, false>(call, begin, end, past_caches);
 }
 
-template <class T, class Neuron, class Reset, class Spike, class Surrogate>
-void backward_row(Neuron neuron, Reset reset, Spike spike, Surrogate surrogate, const T* h_row,
-                  long h_next, const T* grad_s, long grad_next, Output<T> grad_x, T* grad_v,
-                  long begin, long end) {
+template <class T, class Neuron, class Reset, class Surrogate>
+void backward_row(Neuron neuron, Reset reset, Surrogate surrogate, const T* h_row, long h_next,
+                  const T* grad_s, long grad_next, Output<T> grad_x, T* grad_v, long begin,
+                  long end) {
   using V = Vector<T>;
   each_vector_ahead<T>(begin, end, [=](long i, long n, long lead, bool next) {
     __builtin_prefetch(h_row + i + lead - (next ? h_next : 0));
     __builtin_prefetch(grad_s + i + lead - (next ? grad_next : 0));
     const V h = read(h_row, i, n);
     const V slope = surrogate.template derivative<V>(h - reset.threshold);
-    const V grad_h =
-        reset.template adjoint<V>(h, spike(h), slope, read(grad_s, i, n), read<T>(grad_v, i, n));
+    const V grad_h = reset.template adjoint<V>(h, reset.template fire<V>(h), slope,
+                                               read(grad_s, i, n), read<T>(grad_v, i, n));
     if (grad_x.row != nullptr) grad_x.put(i, n, neuron.template grad_x<V>(grad_h));
     write(grad_v, i, n, neuron.template grad_v<V>(grad_h));
   });
 }
 
-template <class T, class Neuron, class Reset, class Spike, class Surrogate>
-void backward_block(const BackwardCall& call, const Reset& reset, const Spike& spike,
-                    const Surrogate& surrogate, long begin, long end, bool past_caches) {
+template <class T, class Neuron, class Reset, class Surrogate>
+void backward_block(const BackwardCall& call, const Reset& reset, const Surrogate& surrogate,
+                    long begin, long end, bool past_caches) {
   const Neuron neuron(call.parameters);
   const T* const h = static_cast<const T*>(call.h);
   const T* const grad_s = static_cast<const T*>(call.grad_s);
@@ -174,21 +172,19 @@ void backward_block(const BackwardCall& call, const Reset& reset, const Spike& s
       });
     }
     // A gradient over h lands in lines that are in the caches already.
-    backward_row<T>(
-        neuron, reset, spike, surrogate, h + t * call.h_stride, t > 0 ? call.h_stride : 0,
-        grad_s + t * call.grad_s_stride, t > 0 ? call.grad_s_stride : 0,
-        Output<T>(grad_x, t, call.neurons, begin, past_caches && grad_x != h), grad_v, begin, end);
+    backward_row<T>(neuron, reset, surrogate, h + t * call.h_stride, t > 0 ? call.h_stride : 0,
+                    grad_s + t * call.grad_s_stride, t > 0 ? call.grad_s_stride : 0,
+                    Output<T>(grad_x, t, call.neurons, begin, past_caches && grad_x != h), grad_v,
+                    begin, end);
   }
 }
 
 template <class T, template <class> class Neuron, template <class> class Surrogate, bool hard>
 void backward_with_reset(const BackwardCall& call, long begin, long end, bool past_caches) {
-  using V = Vector<T>;
   const Reset<T, hard> reset(call.parameters);
   const Surrogate<T> surrogate(call.parameters.surrogate_parameters);
-  const auto spike = [reset](V h) { return reset.template fire<V>(h); };
   each_block<T>(begin, end, [&](long first, long last) {
-    backward_block<T, Neuron<T>>(call, reset, spike, surrogate, first, last, past_caches);
+    backward_block<T, Neuron<T>>(call, reset, surrogate, first, last, past_caches);
   });
 }
 

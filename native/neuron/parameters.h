@@ -8,7 +8,7 @@ namespace spikenode {
 
 struct NeuronParameters {
   double tau = 2;             ///< membrane time constant in steps
-  double rate = .5;           ///< of the leak in a step: 1 / tau
+  double rate = .5;           ///< of the leak in a step, in place of tau where `multiply`
   bool multiply = false;      ///< the charge multiplies by the rate, else it divides by tau
   double v_threshold = 1;     ///< fires where h - v_threshold >= 0
   double v_reset = 0;         ///< hard reset to this; unused by a soft reset

@@ -22,7 +22,6 @@ struct LifSchema {
                   const std::optional<at::Tensor>&) {
     check_above_one(name, "tau", tau);
     parameters.tau = tau;
-    parameters.rate = 1 / tau;
     parameters.decay_input = decay_input;
   }
   static at::Tensor rate_tensor(double, bool, const std::optional<at::Tensor>& tau) {

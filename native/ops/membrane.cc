@@ -23,6 +23,9 @@ Storage storage_of(at::ScalarType dtype) {
   }
 }
 
+/// States that are saved where the membrane is computed again.
+int64_t checkpoint_count(int64_t steps) { return std::max<int64_t>(0, (steps - 1) / chunk_steps); }
+
 /// An expanded zero where no gradient arrived: one row, read again at every step.
 Rows gradient_rows(const Tensor& gradient, const StepLayout& layout, const Tensor& like) {
   if (gradient.defined()) return rows(gradient, layout);
@@ -63,12 +66,10 @@ struct KernelParameters {
                        : numbers.tau = parameter.item<double>();
     } else if (numbers.multiply) {
       rate = row(parameter.sigmoid(), layout);
-    } else if (backward) {
-      rate = row(parameter.reciprocal(), layout);
-      // The membrane is computed again for 16 bits.
-      tau = row(parameter, layout);
     } else {
+      // In backward too: the membrane is computed again for 16 bits.
       tau = row(parameter, layout);
+      if (backward) rate = row(parameter.reciprocal(), layout);
     }
   }
 };
@@ -105,8 +106,7 @@ ForwardResult membrane_forward(const Parameters& parameters, const Tensor& x_seq
   ForwardResult result{layout.empty_sequence(x_seq, steps), layout.empty_state(v), {}, {}};
   if (store_v_seq) result.v_seq = layout.empty_sequence(v, steps);
   if (train) {
-    const int64_t checkpoints = std::max<int64_t>(0, (steps + chunk_steps - 1) / chunk_steps - 1);
-    result.saved = layout.empty_sequence(v, half ? checkpoints : steps);
+    result.saved = layout.empty_sequence(v, half ? checkpoint_count(steps) : steps);
   }
   if (x_seq.is_meta()) return result;
   if (steps == 0 || layout.neurons == 0) {
@@ -157,7 +157,7 @@ FourTensors membrane_backward(const Parameters& parameters, const BackwardInputs
   const int64_t steps = source.size(0);
   if (again) {
     std::vector<int64_t> expected = sizes.vec();
-    expected[0] = std::max<int64_t>(0, (steps + chunk_steps - 1) / chunk_steps - 1);
+    expected[0] = checkpoint_count(steps);
     check_gradient(op, "saved", inputs.saved, expected, state_dtype, source);
   }
   const StepLayout layout(source);
