@@ -7,6 +7,7 @@ import { dirname, join, normalize, relative, sep } from 'node:path';
 const FLOORS = [
   ['errors.ts', 'parameters.ts', 'registry.ts'],
   ['native'],
+  ['setup'],
   ['tensor'],
   ['nn'],
   ['surrogate', 'neuron', 'layer', 'encoding', 'quantization', 'monitor'],
