@@ -4,7 +4,8 @@ import { basename, join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { NativeLoadError } from '../errors.js';
 import type { Addon } from './addon.js';
-import { type LibtorchCandidate, libtorchCandidates, packageRoot, TORCH_MINOR } from './libtorch.js';
+import { type Choice, choose } from './choose.js';
+import { platformProblem } from './platform.js';
 import { defaultThreadCount } from './threads.js';
 
 interface Loader {
@@ -86,72 +87,38 @@ function openAll(loader: Loader, paths: readonly string[]): void {
   }
 }
 
-function openLibtorch(loader: Loader, candidate: LibtorchCandidate): boolean {
-  const lib = join(candidate.folder, 'lib');
-  if (!existsSync(join(lib, 'libtorch_cpu.so'))) {
-    throw new NativeLoadError(`${candidate.origin}: '${candidate.folder}' has no lib/libtorch_cpu.so`);
-  }
-  const isCudaBuild = existsSync(join(lib, 'libtorch_cuda.so'));
-  const folders = isCudaBuild ? libraryFolders(candidate.folder) : [lib];
-  openAll(loader, findLibraries(folders, isCudaBuild ? CUDA_BASE_LIBRARIES : CPU_LIBRARIES));
-  const withCuda = isCudaBuild && process.env['SPIKENODE_DEVICE'] !== 'cpu';
+function openLibtorch(loader: Loader, { libtorch, withCuda }: Choice): void {
+  const lib = join(libtorch.folder, 'lib');
+  const folders = libtorch.cuda === null ? [lib] : libraryFolders(libtorch.folder);
+  openAll(loader, findLibraries(folders, libtorch.cuda === null ? CPU_LIBRARIES : CUDA_BASE_LIBRARIES));
   if (withCuda) openAll(loader, findLibraries(folders, CUDA_LIBRARIES));
-  return withCuda;
-}
-
-function requireSupportedPlatform(): void {
-  const header = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  const glibc = header.header?.glibcVersionRuntime;
-  if (process.platform === 'linux' && process.arch === 'x64' && glibc !== undefined) return;
-  const libc = process.platform === 'linux' && glibc === undefined ? ' without glibc' : '';
-  throw new NativeLoadError(
-    `spikenode computes on Linux x64 with glibc 2.28 or newer; this is ${process.platform} ${process.arch}${libc}. ` +
-      `Configuration checks and data reading work everywhere.`,
-  );
-}
-
-/** The folder of our own binaries; SPIKENODE_BINARIES names another build. */
-function binaryFolder(): string {
-  const folder = process.env['SPIKENODE_BINARIES'] ?? join(packageRoot(), 'build', 'Release');
-  if (existsSync(join(folder, 'spikenode.node'))) return folder;
-  throw new NativeLoadError(
-    `no native binaries: '${join(folder, 'spikenode.node')}' does not exist. In a clone run 'npm run setup'.`,
-  );
-}
-
-function openFirst(loader: Loader, candidates: readonly LibtorchCandidate[]): boolean {
-  const failures: string[] = [];
-  for (const candidate of candidates) {
-    try {
-      return openLibtorch(loader, candidate);
-    } catch (error) {
-      if (!(error instanceof NativeLoadError)) throw error;
-      failures.push(`  ${candidate.origin}: ${error.message}`);
-    }
-  }
-  const tried = failures.length > 0 ? `Tried:\n${failures.join('\n')}\n` : 'No libtorch was found.\n';
-  throw new NativeLoadError(
-    `libtorch ${TORCH_MINOR} could not be loaded. ${tried}Set SPIKENODE_LIBTORCH to a folder with lib/libtorch_cpu.so of torch ` +
-      `${TORCH_MINOR}, or run 'npm run setup' in a clone.`,
-  );
 }
 
 function load(): Addon {
-  requireSupportedPlatform();
-  const folder = binaryFolder();
+  const problem = platformProblem();
+  if (problem !== null) throw new NativeLoadError(problem);
+  const chosen = choose();
+  const { choice } = chosen;
+  if (choice === null) {
+    const tried = [...chosen.unusable, ...chosen.rejected.map((r) => ({ ...r.libtorch, reason: r.reason }))];
+    const lines = tried.map(({ origin, folder, reason }) => `  ${folder} (${origin}): ${reason}`);
+    throw new NativeLoadError(
+      `libtorch could not be loaded. Tried:\n${lines.join('\n')}\nRun 'npm run setup' in a clone, or set SPIKENODE_LIBTORCH.`,
+    );
+  }
+  const { folder } = choice.binaries;
   const require = createRequire(import.meta.url);
   const loader = require(join(folder, 'loader.node')) as Loader;
   const isFirst = !loader.loaded().some(([path]) => basename(path) === 'libtorch_cpu.so');
-  const withCuda = openFirst(loader, libtorchCandidates(folder));
+  openLibtorch(loader, choice);
   openAll(loader, [join(folder, 'libspikenode.so')]);
-  const cuda = join(folder, 'libspikenode_cuda.so');
-  if (withCuda && existsSync(cuda)) openAll(loader, [cuda]);
+  if (choice.withCuda) openAll(loader, [join(folder, 'libspikenode_cuda.so')]);
   let addon: Addon;
   try {
     addon = require(join(folder, 'spikenode.node')) as Addon;
   } catch (error) {
     throw new NativeLoadError(
-      `'${join(folder, 'spikenode.node')}' could not be loaded; was it built against another torch than ${TORCH_MINOR}? ${(error as Error).message}`,
+      `'${join(folder, 'spikenode.node')}' could not be loaded: ${(error as Error).message}`,
     );
   }
   if (!addon.registered()) {

@@ -4,7 +4,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { libtorchCandidates, packageRoot } from '../../lib/native/libtorch.js';
+import { findLibtorch } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 import { defaultThreadCount } from '../../lib/native/threads.js';
 
 const library = new URL('../../lib/tensor/index.js', import.meta.url).href;
@@ -47,7 +48,7 @@ test('a truncated libtorch is a NativeLoadError, not a crash', () => {
 });
 
 test('libtorch works from another folder, found by absolute path', () => {
-  const [candidate] = libtorchCandidates(binaries);
+  const [candidate] = findLibtorch();
   const moved = join(scratch, 'moved here');
   mkdirSync(moved);
   symlinkSync(join(candidate?.folder ?? '', 'lib'), join(moved, 'lib'));
