@@ -28,12 +28,13 @@ async function extract(
   zip: ZipFile,
   entry: Entry,
   path: string,
+  flush: boolean,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const executable = (entry.externalFileAttributes >>> 16) & 0o111 ? 0o755 : 0o644;
-  // 'wx': a second entry of the same name is an error. Flushed, since the folder gets its final name afterwards.
-  const file = createWriteStream(path, { flags: 'wx', mode: executable, flush: true });
+  // 'wx': a second entry of the same name is an error.
+  const file = createWriteStream(path, { flags: 'wx', mode: executable, flush });
   const bytes = await zip.openReadStreamPromise(entry);
   await pipeline(bytes, file, signal === undefined ? {} : { signal });
 }
@@ -72,8 +73,9 @@ export async function unpackedBytes(wheel: string, place: (entry: string) => str
 }
 
 /**
- * Unpacks those files of a wheel that `place` gives a place (a relative path), each brought to the disk.
+ * Unpacks those files of a wheel that `place` gives a place (a relative path).
  * @param target an existing folder
+ * @param flush whether an entry is brought to the disk before the next one
  * @param onBytes is told the bytes of each file that is done
  * @throws SetupError for a damaged wheel and for entries that are no regular files or leave the folder, what the file
  *   system throws, and the signal's reason
@@ -82,11 +84,13 @@ export async function unpack(
   wheel: string,
   place: (entry: string) => string | null,
   target: string,
+  flush: (entry: string) => boolean,
   onBytes: (bytes: number) => void,
   signal?: AbortSignal,
 ): Promise<void> {
   await eachFile(wheel, place, async (zip, entry, relative) => {
-    await extract(zip, entry, checked(basename(wheel), entry, relative, resolve(target)), signal);
+    const path = checked(basename(wheel), entry, relative, resolve(target));
+    await extract(zip, entry, path, flush(entry.fileName), signal);
     onBytes(entry.uncompressedSize);
   });
 }

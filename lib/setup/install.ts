@@ -18,7 +18,7 @@ import {
   temporaryFolder,
   withReleaseLock,
 } from './installed.js';
-import { placeOf, type Release } from './releases.js';
+import { placeOf, type Release, useOf } from './releases.js';
 
 /** What of a release is installed, and how. */
 export interface InstallOptions extends Sources {
@@ -36,6 +36,10 @@ function describe({ torch, cuda }: Release): string {
   return `libtorch ${torch} (${cuda === null ? 'CPU' : `CUDA ${cuda}`})`;
 }
 
+// A library that a power failure left half-written would crash its process. For ten thousand headers the waits for the disk
+// add up to a minute, and a compiler says what it does not like.
+const isFlushed = (entry: string): boolean => useOf(entry) !== 'header';
+
 async function unpackAll(
   release: Release,
   wheels: Wheels,
@@ -50,7 +54,7 @@ async function unpackAll(
   };
   for (const [name, path] of wheels) {
     const place = (entry: string): string | null => placeOf(release.cuda, name, entry, headers);
-    await unpack(path, place, folder, onBytes, signal);
+    await unpack(path, place, folder, isFlushed, onBytes, signal);
   }
   const libtorch = libtorchFolder(folder, release.cuda !== null);
   // Last, as the sign that nothing is missing.

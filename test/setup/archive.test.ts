@@ -20,6 +20,7 @@ after(() => rmSync(base, { recursive: true }));
 let count = 0;
 
 const all = (entry: string): string => entry;
+const always = (): boolean => true;
 
 /** A wheel of these bytes, and an empty folder to unpack it into. */
 function prepare(bytes: Buffer): { wheel: string; target: string } {
@@ -34,7 +35,7 @@ async function refusal(bytes: Buffer, place: (entry: string) => string | null = 
   const { wheel, target } = prepare(bytes);
   let message = '';
   await assert.rejects(
-    unpack(wheel, place, target, () => {}),
+    unpack(wheel, place, target, always, () => {}),
     (error: NodeJS.ErrnoException) => {
       assert.equal(error.code, 'ERR_SPIKENODE_SETUP', error.stack);
       message = error.message;
@@ -70,7 +71,7 @@ test('files arrive where they belong, with their modes', async () => {
   const place = (name: string): string | null => (/^[ab]\/./.test(name) ? `x/${name}` : null);
   assert.equal(await unpackedBytes(wheel, place), 300_012);
   const sizes: number[] = [];
-  await unpack(wheel, place, target, (bytes) => sizes.push(bytes));
+  await unpack(wheel, place, target, always, (bytes) => sizes.push(bytes));
   assert.deepEqual(sizes, [300_000, 4, 4, 4]);
   assert.deepEqual(readdirSync(join(target, 'x', 'a')).sort(), ['lib.so', 'secret', 'setuid']);
   assert.deepEqual(readdirSync(join(target, 'x', 'b')), ['plain']);
@@ -101,7 +102,7 @@ test('links and devices are refused', async () => {
 test('two entries of one name, and a file in the place of a folder, are no accident', async () => {
   const twice = prepare(zip([entry('a'), entry('a')]));
   await assert.rejects(
-    unpack(twice.wheel, all, twice.target, () => {}),
+    unpack(twice.wheel, all, twice.target, always, () => {}),
     /no whole wheel: EEXIST/,
   );
 });
