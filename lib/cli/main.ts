@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { addBuildCommand } from './build.js';
 import { initExperiment } from './init.js';
+import { addLibtorchCommand } from './libtorch.js';
 import { jsonReporter, progressBar, textReporter } from './reporter.js';
 import { runTask } from './session.js';
 import { exitCodes, type Task } from './task.js';
@@ -93,6 +94,7 @@ function program(): Command {
       process.exitCode = initExperiment(folder);
     });
   addBuildCommand(spikenode);
+  addLibtorchCommand(spikenode);
   return spikenode;
 }
 
