@@ -1,4 +1,5 @@
-import { z } from 'zod';
+import { createRequire } from 'node:module';
+import type { z } from 'zod';
 import { ConfigError, type ConfigPath } from './errors.js';
 
 /** One parameter that a class takes: its established (snake_case) name and the check of its value. */
@@ -13,50 +14,76 @@ export type ParameterTable = Readonly<Record<string, Parameter>>;
 /** A key that is not allowed where it stands: an error of the key itself, not of its value. */
 export class KeyError extends ConfigError {}
 
-/** An entry of a parameter table. Without a default in its check the parameter is required. */
-export function parameter(toml: string, check: z.ZodType): Parameter {
-  return { toml, check };
+const require = createRequire(import.meta.url);
+
+/** zod, loaded by the first check that is made: it takes longer to load than the rest of the package. */
+export function zod(): typeof z {
+  return (require('zod') as typeof import('zod')).z;
+}
+
+/** A function that makes its value at the first call, and gives the same one ever after. */
+export function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+/**
+ * An entry of a parameter table. Without a default in its check the parameter is required. The check can be given as
+ * a function, which is called when the check is first needed.
+ */
+export function parameter(toml: string, check: z.ZodType | (() => z.ZodType)): Parameter {
+  if (typeof check !== 'function') return { toml, check };
+  const made = once(check);
+  return {
+    toml,
+    get check() {
+      return made();
+    },
+  };
 }
 
 /** A finite number. */
 export function finite(): z.ZodNumber {
-  return z.number();
+  return zod().number();
 }
 
 /** A finite number > 0. */
 export function positive(): z.ZodNumber {
-  return z.number().gt(0);
+  return zod().number().gt(0);
 }
 
 /** A safe integer, at least `min`. */
 export function integer(min: number = Number.MIN_SAFE_INTEGER): z.ZodNumber {
-  return z.number().int().min(min);
+  return zod().number().int().min(min);
 }
 
 /** `true` or `false`. */
 export function flag(): z.ZodBoolean {
-  return z.boolean();
+  return zod().boolean();
 }
 
 /** A string that is not empty. */
 export function text(): z.ZodString {
-  return z.string().min(1);
+  return zod().string().min(1);
 }
 
 /** One of some strings. */
 export function oneOf<const T extends readonly [string, ...string[]]>(values: T): z.ZodType<T[number]> {
-  return z.enum(values);
+  return zod().enum(values);
 }
 
 /** A list whose elements all pass `check`. */
 export function list<T>(check: z.ZodType<T>): z.ZodArray<z.ZodType<T>> {
-  return z.array(check);
+  return zod().array(check);
 }
 
 /** A reset potential: a finite number, or `null` / `false` for the soft reset; the result has `null` for both. */
 export function nullableReset(): z.ZodType<number | null> {
-  return z
-    .union([z.number(), z.literal(false), z.null()])
+  const { literal, null: none, number, union } = zod();
+  return union([number(), literal(false), none()])
     .transform((value) => (value === false ? null : value))
     .describe('a finite number, or false for the soft reset');
 }
@@ -66,7 +93,8 @@ export function nullableReset(): z.ZodType<number | null> {
  * `resolve` throws `ConfigError`s with paths relative to the value and returns what the parameter becomes.
  */
 export function resolved<T>(resolve: (value: unknown) => T): z.ZodType<T> {
-  return z.unknown().transform((value, context): T => {
+  const { NEVER, unknown } = zod();
+  return unknown().transform((value, context): T => {
     try {
       return resolve(value);
     } catch (error) {
@@ -77,7 +105,7 @@ export function resolved<T>(resolve: (value: unknown) => T): z.ZodType<T> {
         message: error.expected,
         params: { cause: error },
       });
-      return z.NEVER;
+      return NEVER;
     }
   });
 }
@@ -126,7 +154,7 @@ export function checkValue<T>(check: z.ZodType<T>, value: unknown, path: ConfigP
   const { issues } = outcome.error;
   const issue = deepest(issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]!);
   const inner = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
-  const schema = z.toJSONSchema(check, { unrepresentable: 'any', io: 'input' }) as JsonSchema;
+  const schema = zod().toJSONSchema(check, { unrepresentable: 'any', io: 'input' }) as JsonSchema;
   if (issue.code === 'unrecognized_keys') {
     const names = at([schema], inner).flatMap((found) => Object.keys(found.properties ?? {}));
     throw unknownKey([...path, ...inner], issue.keys[0]!, names);

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { ConfigError, type ConfigPath } from './errors.js';
 import { customNeurons, type NeuronClass, quantizedNeurons, standardNeurons } from './neuron/index.js';
 import { type Layer, type StepMode, StepModule } from './nn/index.js';
@@ -6,6 +6,8 @@ import {
   checkValue,
   integer,
   KeyError,
+  list,
+  once,
   oneOf,
   type ParameterTable,
   parameter,
@@ -96,14 +98,14 @@ function splitStepMode(
 ): { readonly stepMode: StepMode; readonly own: Readonly<Record<string, unknown>> } {
   const given = { ...plainTable(params, path) };
   const key = Object.hasOwn(given, 'stepMode') ? 'stepMode' : 'step_mode';
-  const stepMode = checkValue(stepModeCheck, given[key], [...path, key]);
+  const stepMode = checkValue(stepModeCheck(), given[key], [...path, key]);
   if (!Object.hasOwn(table, 'stepMode')) delete given[key];
   return { stepMode, own: given };
 }
 
-const stepModeCheck: z.ZodType<StepMode> = oneOf(['s', 'm']).default('s');
+const stepModeCheck = once((): z.ZodType<StepMode> => oneOf(['s', 'm']).default('s'));
 
-const shapeCheck = z.array(integer(1)).min(1);
+const shapeCheck = (): z.ZodType => list(integer(1)).min(1);
 
 // What a network gets from its data and not from its own configuration.
 const shapes: ParameterTable = {
@@ -168,9 +170,8 @@ export function resolveModelOptions<T>(model: SNNClass, options: unknown, target
 export class SNN extends StepModule {
   /** What a configuration gives every network; a subclass adds its own. */
   static readonly parameters: ParameterTable = {
-    timesteps: parameter('timesteps', integer(1)),
-    neuron: parameter(
-      'neuron',
+    timesteps: parameter('timesteps', () => integer(1)),
+    neuron: parameter('neuron', () =>
       resolved((value) => {
         resolveNeuron(value, []);
         return value;

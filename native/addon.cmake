@@ -1,11 +1,16 @@
 # The loader (Node-API only) and the bridge (Node-API and libtorch).
-if(NOT DEFINED CMAKE_JS_INC OR CMAKE_JS_INC STREQUAL "")
+# SPIKENODE_NODE_API is the folder of node_api.h: `spikenode build` knows it, cmake-js has its own name for it, and plain
+# cmake asks Node.
+set(SPIKENODE_NODE_API "${CMAKE_JS_INC}" CACHE STRING "folder of node_api.h")
+if(NOT SPIKENODE_NODE_API)
   execute_process(COMMAND node -p "require('node-api-headers').include_dir"
-    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" OUTPUT_VARIABLE CMAKE_JS_INC OUTPUT_STRIP_TRAILING_WHITESPACE
-    COMMAND_ERROR_IS_FATAL ANY)
+    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" OUTPUT_VARIABLE SPIKENODE_NODE_API OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
+if(NOT SPIKENODE_NODE_API)
+  message(FATAL_ERROR "the npm package node-api-headers was not found; give its include folder as SPIKENODE_NODE_API")
 endif()
 add_library(node_api INTERFACE)
-target_include_directories(node_api SYSTEM INTERFACE ${CMAKE_JS_INC})
+target_include_directories(node_api SYSTEM INTERFACE ${SPIKENODE_NODE_API})
 target_compile_definitions(node_api INTERFACE NAPI_VERSION=9)
 
 add_library(loader MODULE native/loader/loader.cc)

@@ -36,8 +36,27 @@ endforeach()
 # The CUDA kernels, a library of their own: the rest links no CUDA library, so that one addon serves
 # machines with and without. The operators' glue is compiled in again, since libspikenode exports nothing.
 option(SPIKENODE_CUDA "build libspikenode_cuda; SPIKENODE_LIBTORCH must be a CUDA build" OFF)
+# Never `native`: what builds need not be what runs.
+set(SPIKENODE_CUDA_ARCHITECTURES "" CACHE STRING
+  "compute capabilities, ascending (80;90); empty: those of a release that the toolkit has")
 if(SPIKENODE_CUDA)
   enable_language(CUDA)
+  if(NOT SPIKENODE_CUDA_ARCHITECTURES)
+    execute_process(COMMAND "${CMAKE_CUDA_COMPILER}" --list-gpu-arch OUTPUT_VARIABLE known_to_toolkit)
+    foreach(number 75 80 86 89 90 100 120)
+      if(known_to_toolkit MATCHES "compute_${number}\n")
+        list(APPEND SPIKENODE_CUDA_ARCHITECTURES ${number})
+      endif()
+    endforeach()
+  endif()
+  if(NOT SPIKENODE_CUDA_ARCHITECTURES)
+    message(FATAL_ERROR "'${CMAKE_CUDA_COMPILER}' compiles for none of the GPUs of a release; set SPIKENODE_CUDA_ARCHITECTURES")
+  endif()
+  # Machine code for each, and for the newest PTX too, from which later GPUs can compile.
+  set(cuda_targets ${SPIKENODE_CUDA_ARCHITECTURES})
+  list(POP_BACK cuda_targets newest)
+  list(TRANSFORM cuda_targets APPEND "-real")
+  list(APPEND cuda_targets ${newest})
   foreach(name c10_cuda torch_cuda)
     add_library(${name} SHARED IMPORTED)
     set_target_properties(${name} PROPERTIES IMPORTED_LOCATION "${SPIKENODE_LIBTORCH}/lib/lib${name}.so")
@@ -52,7 +71,7 @@ if(SPIKENODE_CUDA)
     native/ops/reduce.cc
     native/ops/register_cuda.cc)
   set_target_properties(spikenode_cuda PROPERTIES
-    CUDA_STANDARD 17 CUDA_ARCHITECTURES "80-real;90-real" CUDA_RUNTIME_LIBRARY Shared)
+    CUDA_STANDARD 17 CUDA_ARCHITECTURES "${cuda_targets}" CUDA_RUNTIME_LIBRARY Shared)
   set(host_only $<COMPILE_LANGUAGE:CXX>)
   target_include_directories(spikenode_cuda PRIVATE "${CMAKE_SOURCE_DIR}/native")
   target_include_directories(spikenode_cuda SYSTEM PRIVATE

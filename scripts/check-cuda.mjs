@@ -1,8 +1,18 @@
 // Builds everything, libspikenode_cuda too, against the CUDA build of libtorch and shows that it loads and
-// computes on the CPU of a machine without a GPU. Needs nvcc, pip and about 10 GB in the cache. Set-up comes first
-// (npm run setup), for the compiled TypeScript.
+// computes on the CPU of a machine without a GPU: the core alone, then with the kernels, without a driver and with one
+// that is too old. Needs nvcc, pip and about 10 GB in the cache. Set-up comes first (npm run setup), for the compiled
+// TypeScript. SPIKENODE_CUDA_ARCHITECTURES (80;90 here, to save time) says for which GPUs.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder } from './libtorch.mjs';
@@ -86,35 +96,144 @@ if (!existsSync(join(torch, 'lib', 'libtorch_cuda.so'))) {
 }
 
 const build = join(root, 'build-cuda');
-run('cmake', [
-  '-S',
-  root,
-  '-B',
-  build,
-  '-G',
-  'Ninja',
-  `-DSPIKENODE_LIBTORCH=${torch}`,
-  '-DSPIKENODE_CUDA=ON',
-]);
-run('cmake', ['--build', build, '--parallel', '2']);
+const core = join(build, 'core');
+const scratch = mkdtempSync(join(tmpdir(), 'spikenode-cuda-'));
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
+
+function compile(cuda) {
+  const architectures = process.env.SPIKENODE_CUDA_ARCHITECTURES || '80;90';
+  run('cmake', [
+    ...['-S', root, '-B', build, '-G', 'Ninja', `-DSPIKENODE_LIBTORCH=${torch}`, `-DSPIKENODE_CUDA=${cuda}`],
+    `-DSPIKENODE_CUDA_ARCHITECTURES=${architectures}`,
+  ]);
+  run('cmake', ['--build', build, '--parallel', '2']);
+}
+
+function fail(text) {
+  console.error(`check:cuda: ${text}`);
+  process.exit(1);
+}
+
+/** The core names no CUDA library, so that the same files serve a machine without any. */
+function requireNoCudaNames(folder) {
+  for (const name of ['loader.node', 'libspikenode.so', 'spikenode.node']) {
+    const { stdout, error } = spawnSync('readelf', ['-dW', join(folder, name)], { encoding: 'utf8' });
+    if (error) fail(`readelf: ${error.message}`);
+    const libraries = [...stdout.matchAll(/\(NEEDED\).*\[(.*)\]/g)].map((match) => match[1]);
+    if (libraries.length === 0) fail(`${name} names no library at all`);
+    const wrong = libraries.filter((library) => /cuda|cudart|cupti|cublas|cudnn|nccl/.test(library));
+    if (wrong.length > 0) fail(`${name} names ${wrong.join(', ')}`);
+  }
+  console.log('check:cuda: the core names no CUDA library');
+}
 
 const script = `
   import { readFileSync } from 'node:fs';
   import * as t from ${JSON.stringify(join(root, 'dist', 'lib', 'tensor', 'index.js'))};
-  const s = t.lif(t.ones([4, 3]).mul(3), t.zeros([3]), { surrogate: 'ATan' })[0];
+  const message = (work) => { try { work(); return 'no error'; } catch (error) { return error.name + ': ' + error.message; } };
+  const x = t.ones([4, 3]).mul(3);
+  x.requiresGrad = true;
+  const s = t.lif(x, t.zeros([3]), { surrogate: 'ATan' })[0];
+  s.sum().backward();
   const maps = readFileSync('/proc/self/maps', 'utf8');
-  const has = (name) => maps.includes('/' + name);
-  console.log('libtorch', t.libtorchVersion(), '- torch_cuda', has('libtorch_cuda.so'), '- libspikenode_cuda', has('libspikenode_cuda.so'));
-  console.log('devices', t.cudaDeviceCount(), '- CPU lif, spikes', s.sum().item());
-  try { t.ones([1], { device: 'cuda' }); console.log('a GPU tensor was made'); } catch (error) { console.log(error.name + ':', error.message.split('\\n')[0]); }`;
-for (const device of ['cpu', '']) {
-  console.log(device === 'cpu' ? 'check:cuda: SPIKENODE_DEVICE=cpu' : 'check:cuda: with the CUDA libraries');
+  console.log(JSON.stringify({
+    version: t.libtorchVersion(), devices: t.cudaDeviceCount(), spikes: s.sum().item(), gradient: x.grad.isfinite().all().item(),
+    torchCuda: maps.includes('/libtorch_cuda.so'), kernels: maps.includes('/libspikenode_cuda.so'),
+    made: message(() => t.ones([1], { device: 'cuda' })), moved: message(() => x.to({ device: 'cuda' })),
+  }));`;
+
+/** What a process sees and is told; a crash, or a stack trace in a message, fails. */
+function observe(binaries, env) {
+  const result = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    env: { ...process.env, SPIKENODE_BINARIES: binaries, SPIKENODE_LIBTORCH: torch, ...env },
+  });
+  if (result.status !== 0) fail(`the process ended with ${result.signal ?? result.status}: ${result.stderr}`);
+  const seen = JSON.parse(result.stdout);
+  for (const text of [seen.made, seen.moved])
+    if (/^ {2,}at |frame #|^#\d/m.test(text)) fail(`not a sentence: ${text}`);
+  return seen;
+}
+
+function expect(what, binaries, env, expected) {
+  const seen = observe(binaries, env);
+  console.log(`check:cuda: ${what}`);
+  console.log(
+    `  torch_cuda ${seen.torchCuda}, kernels ${seen.kernels}, devices ${seen.devices}; ${seen.made}`,
+  );
+  const always = { version: VERSION, devices: 0, spikes: 12, gradient: true };
+  for (const [name, value] of Object.entries({ ...always, ...expected })) {
+    const fits = value instanceof RegExp ? value.test(seen[name]) : seen[name] === value;
+    if (!fits) fail(`${name} is ${JSON.stringify(seen[name])}, expected ${value}`);
+  }
+}
+
+/** A training on the CPU with these binaries, through the command. */
+function train(binaries, device) {
+  const main = join(root, 'dist', 'lib', 'cli', 'main.js');
+  const words = ['train', join(root, 'examples', 'digits.toml'), '--model.0.epochs=3', '--runs', scratch];
   const env = {
     ...process.env,
-    SPIKENODE_BINARIES: build,
+    SPIKENODE_BINARIES: binaries,
     SPIKENODE_LIBTORCH: torch,
     SPIKENODE_DEVICE: device,
   };
-  run(process.execPath, ['--input-type=module', '-e', script], { env });
+  const result = spawnSync(process.execPath, [main, ...words, '--json'], { encoding: 'utf8', env });
+  if (result.status !== 0)
+    fail(`the training ended with ${result.signal ?? result.status}: ${result.stderr}`);
+  const accuracy = Number(/"test_acc":([\d.]+)/.exec(result.stdout)?.[1]);
+  console.log(
+    `check:cuda: trained 3 epochs with SPIKENODE_DEVICE='${device}', accuracy on the test part ${accuracy}`,
+  );
+  // 0.92 on every machine so far.
+  if (!(accuracy > 0.88)) fail('expected an accuracy above 0.88');
 }
+
+/** A libcuda.so.1 as of a driver for CUDA 12.0, older than the libraries need. */
+function oldDriver() {
+  const source = `
+    int cuInit(unsigned flags) { (void)flags; return 0; }
+    int cuDriverGetVersion(int* version) { *version = 12000; return 0; }
+    int cuDeviceGetCount(int* count) { *count = 0; return 0; }`;
+  const file = join(scratch, 'libcuda.so.1');
+  run('cc', ['-shared', '-fPIC', '-x', 'c', '-', '-o', file], {
+    input: source,
+    stdio: ['pipe', 'inherit', 'inherit'],
+  });
+  return scratch;
+}
+
+const NOT_LOADED = /^TorchError: .*(has not loaded it|not linked with support for cuda)/;
+// The first call is told by libtorch; the ones after it by the CUDA runtime, for which no driver is an old one.
+const NO_DRIVER = /^TorchError: .*no NVIDIA driver/;
+const INSUFFICIENT = /^TorchError: .*(no NVIDIA driver|driver version is insufficient)/;
+const OLD_DRIVER = /^TorchError: .*driver.*(too old|insufficient)/i;
+
+compile('OFF');
+mkdirSync(core, { recursive: true });
+for (const name of ['loader.node', 'libspikenode.so', 'spikenode.node', 'build.json'])
+  copyFileSync(join(build, name), join(core, name));
+requireNoCudaNames(core);
+const cpuOnly = { SPIKENODE_DEVICE: 'cpu' };
+const both = { SPIKENODE_DEVICE: '' };
+const plain = { torchCuda: false, kernels: false, made: NOT_LOADED, moved: NOT_LOADED };
+expect('the core alone, SPIKENODE_DEVICE=cpu', core, cpuOnly, plain);
+expect('the core alone, which opens no CUDA library without its kernels', core, both, plain);
+train(core, 'cpu');
+
+compile('ON');
+for (const name of readdirSync(core).filter((name) => name !== 'build.json'))
+  if (!readFileSync(join(core, name)).equals(readFileSync(join(build, name))))
+    fail(`${name} is another file where the kernels are built too`);
+const withCuda = { torchCuda: true, kernels: true, made: NO_DRIVER, moved: INSUFFICIENT };
+expect('with libspikenode_cuda, SPIKENODE_DEVICE=cpu', build, cpuOnly, plain);
+expect('with libspikenode_cuda and the CUDA libraries', build, both, withCuda);
+const old = { ...both, LD_LIBRARY_PATH: oldDriver() };
+expect('the same with a driver for CUDA 12.0', build, old, {
+  torchCuda: true,
+  kernels: true,
+  made: OLD_DRIVER,
+  moved: OLD_DRIVER,
+});
+train(build, '');
 if (missing.length > 0) console.log(`check:cuda: not to be had here: ${missing.join(', ')}`);

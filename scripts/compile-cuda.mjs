@@ -1,5 +1,6 @@
-// Compiles every CUDA kernel for sm_80 and sm_90 with warnings as errors, and prints the resources of
-// those that spill registers, with --all of all of them. Needs nvcc, but neither a GPU nor libtorch.
+// Compiles every CUDA kernel with warnings as errors and prints the resources of those that spill registers, with
+// --all of all of them; for sm_80, 90, 100 and 120, or those named: compile-cuda.mjs 75 86. Needs nvcc, but neither a GPU
+// nor libtorch.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +18,8 @@ const options = [
   `-I${join(root, 'native')}`,
   '-Xptxas=-v',
 ];
-const architectures = ['80', '90'];
+const named = process.argv.slice(2).filter((word) => /^\d+$/.test(word));
+const architectures = named.length > 0 ? named : ['80', '90', '100', '120'];
 
 /** Registers and spills of every kernel in the assembler's report. */
 function report(text, file) {

@@ -1,4 +1,4 @@
-// clang-format, Biome, type checks and the floors; every check runs, then the exit code says.
+// clang-format, Biome, type checks, the floors and the workflows; every check runs, then the exit code says.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -34,8 +34,14 @@ step('types', process.execPath, [
   '--incremental',
   'false',
 ]);
-const problems = floorProblems(root);
-for (const problem of problems) console.error(problem);
-console.log(`lint: floors ${problems.length === 0 ? 'ok' : 'FAILED'}`);
-failed ||= problems.length > 0;
+// Not before the npm packages are there.
+const { workflowProblems } = await import('./workflows.mjs');
+for (const [name, problems] of [
+  ['floors', floorProblems(root)],
+  ['workflows', await workflowProblems(root)],
+]) {
+  for (const problem of problems) console.error(problem);
+  console.log(`lint: ${name} ${problems.length === 0 ? 'ok' : 'FAILED'}`);
+  failed ||= problems.length > 0;
+}
 process.exit(failed ? 1 : 0);

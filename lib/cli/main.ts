@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
+import { addBuildCommand } from './build.js';
 import { initExperiment } from './init.js';
 import { jsonReporter, progressBar, textReporter } from './reporter.js';
 import { runTask } from './session.js';
@@ -91,6 +92,7 @@ function program(): Command {
     .action((folder: string) => {
       process.exitCode = initExperiment(folder);
     });
+  addBuildCommand(spikenode);
   return spikenode;
 }
 

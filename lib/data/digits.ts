@@ -27,7 +27,7 @@ export interface DigitsOptions {
  */
 export class Digits implements DatasetSource {
   static readonly parameters: ParameterTable = {
-    split: parameter('split', oneOf(['shuffled', 'ordered']).default('shuffled')),
+    split: parameter('split', () => oneOf(['shuffled', 'ordered']).default('shuffled')),
   };
   static readonly scale: number = 16;
 

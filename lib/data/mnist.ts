@@ -18,7 +18,7 @@ const classes = 10;
  * `t10k-labels-idx1-ubyte`; pixels are bytes 0..255 with a scale of 255, so a network gets 0..1.
  */
 export class MNIST implements DatasetSource {
-  static readonly parameters: ParameterTable = { path: parameter('path', text()) };
+  static readonly parameters: ParameterTable = { path: parameter('path', () => text()) };
   static readonly scale: number = 255;
 
   readonly path: string;

@@ -1,7 +1,7 @@
 import { type DatasetClass, type DatasetSource, datasets } from '../data/index.js';
 import { ConfigError, type ConfigPath } from '../errors.js';
 import { models } from '../models/index.js';
-import { checkValue, integer, list, resolveParameters, shown } from '../parameters.js';
+import { checkValue, integer, list, once, resolveParameters, shown } from '../parameters.js';
 import { inConfiguration, resolveNeuron, type SNN, type SNNClass } from '../snn.js';
 import { frameworks, requireStepMode, resolveOptimizer } from '../training/index.js';
 import { resolveKind } from '../training/kind.js';
@@ -86,7 +86,7 @@ function refuseSections({ unsupported }: ExperimentConfig): void {
   }
 }
 
-const shapeCheck = list(integer(1)).min(1);
+const shapeCheck = once(() => list(integer(1)).min(1));
 
 function checkModel(config: ModelSection, path: ConfigPath): ExperimentModel {
   const modelClass: SNNClass = models.find(config.kind, [...path, 'kind']);
@@ -96,10 +96,10 @@ function checkModel(config: ModelSection, path: ConfigPath): ExperimentModel {
   inConfiguration(modelClass, at, () => modelClass.checkParameters?.(params));
   const shapes = {
     ...(input_shape !== undefined && {
-      inputShape: checkValue(shapeCheck, input_shape, [...at, 'input_shape']),
+      inputShape: checkValue(shapeCheck(), input_shape, [...at, 'input_shape']),
     }),
     ...(output_shape !== undefined && {
-      outputShape: checkValue(shapeCheck, output_shape, [...at, 'output_shape']),
+      outputShape: checkValue(shapeCheck(), output_shape, [...at, 'output_shape']),
     }),
   };
   const build = (all: Shapes): SNN =>

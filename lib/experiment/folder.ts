@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { appendFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join, relative, resolve, sep } from 'node:path';
-import { parse, stringify } from 'smol-toml';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.js';
-import { checkValue, flag, integer, shown, text } from '../parameters.js';
+import { checkValue, flag, integer, once, shown, text, zod } from '../parameters.js';
 import type { SNN } from '../snn.js';
 import { makeFolder, unreadable, unwritable } from '../training/checkpoint.js';
 import { replaceFile } from '../training/durable.js';
@@ -14,6 +13,7 @@ import { readExperiment } from './experiment.js';
 import { type ExperimentConfig, type ModelSection, toTables } from './format.js';
 import { isPluginFile, pluginFile } from './plugins.js';
 import { isTable, type Table } from './table.js';
+import { toml } from './toml.js';
 
 // What a run leaves: the configuration that repeats it, a JSON object a line with what was measured, the weights, the
 // checkpoints, and what it is a part of and whether it has come to its end.
@@ -126,20 +126,23 @@ export function sweepRun(folder: string): void {
 /** Writes a run's configuration and record anew. @throws CheckpointError if they cannot be written */
 export async function writeFiles(folder: string, { tables, record }: RunFiles): Promise<void> {
   try {
-    await writeText(join(folder, configName), `${stringify(tables)}\n`);
+    await writeText(join(folder, configName), `${toml().stringify(tables)}\n`);
     await writeText(join(folder, recordName), `${JSON.stringify(record)}\n`);
   } catch (error) {
     throw unwritable(folder, error);
   }
 }
 
-const recordCheck: z.ZodType<RunRecord> = z.strictObject({
-  session: text(),
-  model: text(),
-  index: integer(0),
-  run: integer(0),
-  finished: flag(),
-});
+const recordCheck = once(
+  (): z.ZodType<RunRecord> =>
+    zod().strictObject({
+      session: text(),
+      model: text(),
+      index: integer(0),
+      run: integer(0),
+      finished: flag(),
+    }),
+);
 
 /**
  * What a run is a part of; undefined for a folder that is not of a run.
@@ -149,7 +152,7 @@ export function readRecord(folder: string): RunRecord | undefined {
   const file = join(folder, recordName);
   if (!existsSync(file)) return undefined;
   try {
-    return checkValue(recordCheck, JSON.parse(readText(file)), []);
+    return checkValue(recordCheck(), JSON.parse(readText(file)), []);
   } catch (error) {
     throw notWhatItWas(file, 'the record', error);
   }
@@ -159,7 +162,7 @@ export function readRecord(folder: string): RunRecord | undefined {
 export function readTables(folder: string): Table {
   const file = join(folder, configName);
   try {
-    return parse(readText(file));
+    return toml().parse(readText(file));
   } catch (error) {
     throw notWhatItWas(file, 'the configuration', error);
   }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { ConfigError, type ConfigPath } from '../errors.js';
 import {
   checkValue,
@@ -7,12 +7,14 @@ import {
   integer,
   KeyError,
   list,
+  once,
   oneOf,
   type ParameterTable,
   plainTable,
   resolved,
   shown,
   text,
+  zod,
 } from '../parameters.js';
 import { checkpointSchedule } from '../training/checkpoint.js';
 import { EarlyStopping } from '../training/index.js';
@@ -100,97 +102,135 @@ export interface ExperimentConfig {
   readonly unsupported: Readonly<Record<string, unknown>>;
 }
 
-const params = z.record(z.string(), z.unknown()).default({});
-const component = z.strictObject({ kind: text(), params });
-const interval = oneOf(['epoch', 'step']).optional();
-const fileName = text()
-  .regex(/^(?!\.{1,2}$)[^/\\\0]*$/)
-  .describe('a name that can be part of a file name, without / and \\');
-
-const bench = z.strictObject({
-  name: fileName,
-  seed: integer(0).max(2 ** 32 - 1),
-  first_run: integer(0),
-  last_run: integer(0),
-  plugins: list(text()).default([]),
-  use_test_as_valid: flag().default(false),
+// All checks of this file, which are made when the first experiment is checked.
+const checks = once(() => {
+  const { array, strictObject, unknown } = zod();
+  const components = componentChecks();
+  const entries = modelEntries(components);
+  return {
+    model: strictObject(entries),
+    template: templateCheck(entries, components),
+    fixedPart: strictObject({
+      bench: strictObject({
+        name: fileName(),
+        seed: integer(0).max(2 ** 32 - 1),
+        first_run: integer(0),
+        last_run: integer(0),
+        plugins: list(text()).default([]),
+        use_test_as_valid: flag().default(false),
+      }),
+      learningframework: components.whole,
+      dataset: components.whole,
+      model: array(unknown()).min(1).describe('at least one table [[model]]'),
+      model_template: optional(unknown()),
+      ...allOptional(unsupportedSections(components)),
+    }),
+  };
 });
+
+const optional = <T extends z.ZodType>(check: T): z.ZodOptional<T> => zod().optional(check);
+
+const allOptional = (entries: Readonly<Record<string, z.ZodType>>): Record<string, z.ZodType> =>
+  Object.fromEntries(Object.entries(entries).map(([name, check]) => [name, optional(check)]));
+
+const fileName = (): z.ZodString =>
+  text()
+    .regex(/^(?!\.{1,2}$)[^/\\\0]*$/)
+    .describe('a name that can be part of a file name, without / and \\');
+
+const interval = (): z.ZodOptional<z.ZodType<'epoch' | 'step'>> => oneOf(['epoch', 'step']).optional();
+
+// `{ kind, params }`; of a template's tables any part may be absent.
+function componentChecks() {
+  const { record, strictObject, string, unknown } = zod();
+  const params = record(string(), unknown()).default({});
+  return {
+    params,
+    whole: strictObject({ kind: text(), params }),
+    partial: strictObject({ kind: optional(text()), params: optional(params) }),
+  };
+}
+
+type Components = ReturnType<typeof componentChecks>;
 
 // A table of parameters under their established names.
 function tableOf<T>(table: ParameterTable): z.ZodType<T> {
-  const entries = Object.values(table).map(({ toml, check }) => [toml, z.optional(check)]);
-  return z.strictObject(Object.fromEntries(entries)) as unknown as z.ZodType<T>;
+  const entries = Object.values(table).map(({ toml, check }) => [toml, optional(check)]);
+  return zod().strictObject(Object.fromEntries(entries)) as unknown as z.ZodType<T>;
 }
 
-const modelEntries = {
-  name: fileName,
-  kind: text(),
-  params,
-  epochs: integer(0).default(0),
-  batch_size: integer(1).default(32),
-  load: flag().default(false),
-  train: flag().default(true),
-  evaluate: flag().default(true),
-  disabled: flag().default(false),
-  optimizer: z
-    .strictObject({ kind: text(), params, scheduler: component.extend({ interval }).optional() })
-    .optional(),
-  accumulate_grad_batches: integer(1).optional(),
-  gradient_clip_val: finite().min(0).optional(),
-  gradient_clip_algorithm: oneOf(['norm', 'value']).optional(),
-  early_stopping: tableOf<EarlyStoppingSection>(EarlyStopping.parameters).optional(),
-  checkpoint: resolved((value) =>
-    value === false ? value : checkValue(tableOf<CheckpointSection>(checkpointSchedule), value, []),
-  ).optional(),
-  update: z.strictObject({ quant_params: params.optional() }).optional(),
-};
+function modelEntries({ params, whole }: Components) {
+  const { strictObject } = zod();
+  return {
+    name: fileName(),
+    kind: text(),
+    params,
+    epochs: integer(0).default(0),
+    batch_size: integer(1).default(32),
+    load: flag().default(false),
+    train: flag().default(true),
+    evaluate: flag().default(true),
+    disabled: flag().default(false),
+    optimizer: whole.extend({ scheduler: whole.extend({ interval: interval() }).optional() }).optional(),
+    accumulate_grad_batches: integer(1).optional(),
+    gradient_clip_val: finite().min(0).optional(),
+    gradient_clip_algorithm: oneOf(['norm', 'value']).optional(),
+    early_stopping: tableOf<EarlyStoppingSection>(EarlyStopping.parameters).optional(),
+    checkpoint: resolved((value) =>
+      value === false ? value : checkValue(tableOf<CheckpointSection>(checkpointSchedule), value, []),
+    ).optional(),
+    update: strictObject({ quant_params: params.optional() }).optional(),
+  };
+}
 
 // A template may have a part of each table only, at any depth.
-const optional = <T extends z.ZodType>(check: T): z.ZodOptional<T> => z.optional(check);
-const partialComponent = z.strictObject({ kind: optional(text()), params: optional(params) });
-const template = z.strictObject({
-  ...Object.fromEntries(Object.entries(modelEntries).map(([name, check]) => [name, optional(check)])),
-  optimizer: partialComponent
-    .extend({ scheduler: optional(partialComponent.extend({ interval })) })
-    .optional(),
-});
-
-const steps = z.array(component);
+function templateCheck(entries: ReturnType<typeof modelEntries>, { partial }: Components) {
+  const scheduler = optional(partial.extend({ interval: interval() }));
+  return zod().strictObject({
+    ...allOptional(entries),
+    optimizer: partial.extend({ scheduler }).optional(),
+  });
+}
 
 // Sections whose work this version does not do; they are checked all the same, so that a file is right or wrong
 // whatever the version.
-const unsupported = {
-  experimenttracking: component,
-  deploy: z.strictObject({
-    target: text(),
-    converter: component,
-    deployer: optional(partialComponent),
-    evaluator: optional(partialComponent),
-    quantize: z.array(z.enum(['float32', 'int16', 'int8'])),
-    optimize: optional(z.array(z.string())),
-    compress: optional(z.array(integer())),
-    limit: optional(integer(0)),
-  }),
-  preprocessing: steps,
-  data_augmentation: steps,
-  postprocessing: z.array(component.extend({ export: optional(flag()) })),
-  parameter_research: z.strictObject({
-    optimize: z.strictObject({ params }),
-    study: z.strictObject({ load: optional(flag()), params }),
-    trial: z.record(z.string(), z.unknown()),
-  }),
-};
+const unsupported = [
+  'experimenttracking',
+  'deploy',
+  'preprocessing',
+  'data_augmentation',
+  'postprocessing',
+  'parameter_research',
+] as const;
 
-const fixedPart = z.strictObject({
-  bench,
-  learningframework: component,
-  dataset: component,
-  model: z.array(z.unknown()).min(1).describe('at least one table [[model]]'),
-  model_template: optional(z.unknown()),
-  ...Object.fromEntries(Object.entries(unsupported).map(([name, check]) => [name, optional(check)])),
-});
-
-const modelCheck = z.strictObject(modelEntries);
+function unsupportedSections({
+  params,
+  whole,
+  partial,
+}: Components): Record<(typeof unsupported)[number], z.ZodType> {
+  const { array, enum: choice, record, strictObject, string, unknown } = zod();
+  return {
+    experimenttracking: whole,
+    deploy: strictObject({
+      target: text(),
+      converter: whole,
+      deployer: optional(partial),
+      evaluator: optional(partial),
+      quantize: array(choice(['float32', 'int16', 'int8'])),
+      optimize: optional(array(string())),
+      compress: optional(array(integer())),
+      limit: optional(integer(0)),
+    }),
+    preprocessing: array(whole),
+    data_augmentation: array(whole),
+    postprocessing: array(whole.extend({ export: optional(flag()) })),
+    parameter_research: strictObject({
+      optimize: strictObject({ params }),
+      study: strictObject({ load: optional(flag()), params }),
+      trial: record(string(), unknown()),
+    }),
+  };
+}
 
 /**
  * Checks everything but the contents of `params`, fills in the defaults and merges the template into the models.
@@ -198,9 +238,10 @@ const modelCheck = z.strictObject(modelEntries);
  */
 export function checkFormat(tables: Table): ExperimentConfig {
   refusePrototypes(tables, []);
-  const fixed = checkValue(fixedPart, tables, []) as unknown as Omit<ExperimentConfig, 'model'> & Table;
+  const fixed = checkValue(checks().fixedPart, tables, []) as unknown as Omit<ExperimentConfig, 'model'> &
+    Table;
   const common = fixed['model_template'] ?? {};
-  checkValue(template, common, ['model_template']);
+  checkValue(checks().template, common, ['model_template']);
   if (fixed.bench.last_run < fixed.bench.first_run) {
     const least = `an integer >= first_run = ${fixed.bench.first_run}`;
     throw new ConfigError(['bench', 'last_run'], least, `${fixed.bench.last_run}`);
@@ -208,10 +249,10 @@ export function checkFormat(tables: Table): ExperimentConfig {
   const model = (fixed['model'] as unknown[]).map((entry, i) =>
     inTemplate(tables, (): ModelSection => {
       const whole = merged(plainTable(entry, ['model', i]), common as Table);
-      return checkValue(modelCheck, whole, ['model', i]);
+      return checkValue(checks().model, whole, ['model', i]);
     }),
   );
-  const names = Object.keys(unsupported).filter((name) => fixed[name] !== undefined);
+  const names = unsupported.filter((name) => fixed[name] !== undefined);
   return {
     bench: fixed.bench,
     learningframework: fixed.learningframework,

@@ -1,7 +1,7 @@
-import { parse } from 'smol-toml';
 import { ConfigError, type ConfigPath } from '../errors.js';
 import { shown } from '../parameters.js';
 import type { Table } from './table.js';
+import { toml } from './toml.js';
 
 /** A value given on the command line: `--model.0.epochs=3`. */
 export interface Override {
@@ -38,7 +38,7 @@ export function parseOverride(text: string): Override {
 function literalValue(text: string, literal: string): unknown {
   if (literal === 'None') return null;
   try {
-    const table = parse(`value = ${pythonToToml(literal)}`);
+    const table = toml().parse(`value = ${pythonToToml(literal)}`);
     if (Object.keys(table).length === 1) return table['value'];
   } catch {
     // Not TOML: a bare word, or broken.

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { parse, stringify } from 'smol-toml';
 import { ConfigError } from '../errors.js';
 import { unreadable } from '../training/checkpoint.js';
 import { brief, firstDifference, harmlessParameters, type Plain, plain } from '../training/settings.js';
 import type { Experiment } from './check.js';
 import { type RunName, type RunRecord, readRecord } from './folder.js';
 import type { Table } from './table.js';
+import { toml } from './toml.js';
 
 /** A run of an experiment. */
 export interface PlannedRun {
@@ -119,6 +119,7 @@ export function wantsMore(before: Table, now: Table): boolean {
  * @throws ConfigError for the first key with another value
  */
 export function requireSameRun(folder: string, before: Table, now: Table, index: number): void {
+  const { parse, stringify } = toml();
   const difference = firstDifference(essential(before), essential(parse(stringify(now))));
   if (!difference) return;
   const path = difference.path.map((key, i) => (i === 1 && difference.path[0] === 'model' ? index : key));

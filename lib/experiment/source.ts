@@ -1,12 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, extname, isAbsolute, join } from 'node:path';
-import { parse, TomlError } from 'smol-toml';
-import { z } from 'zod';
 import { ConfigError } from '../errors.js';
-import { checkValue, list, text } from '../parameters.js';
+import { checkValue, list, once, text, zod } from '../parameters.js';
 import { located } from './locate.js';
 import { applyOverride, type Override, OverrideError, parseOverride } from './override.js';
 import { merged, type Table } from './table.js';
+import { toml } from './toml.js';
 
 /** One file of an experiment. */
 export interface Source {
@@ -31,9 +30,9 @@ export interface Document {
 export function parseSource(content: string, file: string): Source {
   const plain = content.replace(/^\uFEFF/, '');
   try {
-    return { file, text: plain, tables: parse(plain) };
+    return { file, text: plain, tables: toml().parse(plain) };
   } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
+    if (!(error instanceof toml().TomlError)) throw error;
     const { line, column } = error;
     const reason = error.message.split('\n', 1)[0]!.replace('Invalid TOML document: ', '');
     const repeated = reason.startsWith('trying to redefine');
@@ -74,13 +73,15 @@ export async function readDocument(
   return { tables, sources, overrides: parsed };
 }
 
-const includesCheck = z.looseObject({
-  includes: list(text()).default([]),
-  include_search_paths: list(text()).default([]),
-});
+const includesCheck = once(() =>
+  zod().looseObject({
+    includes: list(text()).default([]),
+    include_search_paths: list(text()).default([]),
+  }),
+);
 
 function included(main: Source): Source[] {
-  const { includes, include_search_paths } = checkValue(includesCheck, main.tables, []);
+  const { includes, include_search_paths } = checkValue(includesCheck(), main.tables, []);
   const folder = dirname(main.file);
   const inFolder = include_search_paths.map((path) => (isAbsolute(path) ? path : join(folder, path)));
   const folders = [folder, ...inFolder, 'conf'];

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { ConfigError } from '../errors.js';
 import { Dropout } from '../layer/index.js';
 import {
@@ -15,7 +15,7 @@ import {
   MaxPool1d,
   MaxPool2d,
 } from '../nn/index.js';
-import { flag, integer, list, type ParameterTable, parameter, shown } from '../parameters.js';
+import { finite, flag, integer, list, type ParameterTable, parameter, shown, zod } from '../parameters.js';
 import { resolveModelOptions, SNN, type SNNOptions } from '../snn.js';
 import { LayeredSNN } from './layered.js';
 
@@ -73,8 +73,8 @@ interface Parameters {
   readonly timesteps: number;
 }
 
-const mapSize = (min: number): z.ZodType<MapSize> => z.union([integer(min), list(integer(min))]);
-const probability = (): z.ZodNumber => z.number().min(0).max(1);
+const mapSize = (min: number): z.ZodType<MapSize> => zod().union([integer(min), list(integer(min))]);
+const probability = (): z.ZodNumber => finite().min(0).max(1);
 
 const layerKinds = {
   1: {
@@ -103,20 +103,20 @@ const layerKinds = {
 export class SCNN extends LayeredSNN {
   static override readonly parameters: ParameterTable = {
     ...SNN.parameters,
-    filters: parameter('filters', list(integer(1)).min(1)),
-    kernelSizes: parameter('kernel_sizes', list(mapSize(1))),
-    paddings: parameter('paddings', list(mapSize(0))),
-    strides: parameter('strides', list(mapSize(1))),
-    poolSizes: parameter('pool_sizes', list(mapSize(0))),
-    fcUnits: parameter('fc_units', list(integer(1))),
-    dropouts: parameter('dropouts', z.union([probability(), list(probability())]).default(0)),
-    separables: parameter('separables', list(flag()).optional()),
-    batchNorm: parameter('batch_norm', flag().default(false)),
-    prepool: parameter('prepool', mapSize(0).default(1)),
-    postpool: parameter('postpool', mapSize(0).default(1)),
-    gsp: parameter('gsp', flag().default(false)),
-    dims: parameter('dims', z.literal([1, 2]).default(1)),
-    timesteps: parameter('timesteps', integer(1).default(4)),
+    filters: parameter('filters', () => list(integer(1)).min(1)),
+    kernelSizes: parameter('kernel_sizes', () => list(mapSize(1))),
+    paddings: parameter('paddings', () => list(mapSize(0))),
+    strides: parameter('strides', () => list(mapSize(1))),
+    poolSizes: parameter('pool_sizes', () => list(mapSize(0))),
+    fcUnits: parameter('fc_units', () => list(integer(1))),
+    dropouts: parameter('dropouts', () => probability().or(list(probability())).default(0)),
+    separables: parameter('separables', () => list(flag()).optional()),
+    batchNorm: parameter('batch_norm', () => flag().default(false)),
+    prepool: parameter('prepool', () => mapSize(0).default(1)),
+    postpool: parameter('postpool', () => mapSize(0).default(1)),
+    gsp: parameter('gsp', () => flag().default(false)),
+    dims: parameter('dims', () => zod().literal([1, 2]).default(1)),
+    timesteps: parameter('timesteps', () => integer(1).default(4)),
   };
 
   /** Lists of one length, and map sizes of as many dimensions as the map. @throws ConfigError */

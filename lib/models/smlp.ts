@@ -16,7 +16,7 @@ export interface SMLPOptions extends SNNOptions {
 export class SMLP extends LayeredSNN {
   static override readonly parameters: ParameterTable = {
     ...SNN.parameters,
-    units: parameter('units', list(integer(1))),
+    units: parameter('units', () => list(integer(1))),
   };
 
   /** @throws ConfigError */

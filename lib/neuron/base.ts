@@ -64,13 +64,15 @@ export function numberOrTensor(check: z.ZodType<number>): z.ZodType<number | Ten
 
 /** The parameters that every spiking neuron has. */
 export const baseParameters: ParameterTable = {
-  vThreshold: parameter('v_threshold', numberOrTensor(finite().default(1))),
-  vReset: parameter('v_reset', nullableReset().default(0)),
-  surrogateFunction: parameter('surrogate_function', resolved(surrogateOf)),
-  detachReset: parameter('detach_reset', flag().default(false)),
-  stepMode: parameter('step_mode', oneOf(['s', 'm']).default('s')),
-  backend: parameter('backend', oneOf(['torch', 'cupy', 'triton', 'inductor', 'lava']).default('torch')),
-  storeVSeq: parameter('store_v_seq', flag().default(false)),
+  vThreshold: parameter('v_threshold', () => numberOrTensor(finite().default(1))),
+  vReset: parameter('v_reset', () => nullableReset().default(0)),
+  surrogateFunction: parameter('surrogate_function', () => resolved(surrogateOf)),
+  detachReset: parameter('detach_reset', () => flag().default(false)),
+  stepMode: parameter('step_mode', () => oneOf(['s', 'm']).default('s')),
+  backend: parameter('backend', () =>
+    oneOf(['torch', 'cupy', 'triton', 'inductor', 'lava']).default('torch'),
+  ),
+  storeVSeq: parameter('store_v_seq', () => flag().default(false)),
 };
 
 /** The named arguments that the operators of all neurons share. */

@@ -33,8 +33,8 @@ interface LIFParameters extends BaseNodeParameters {
  */
 export class LIFNode extends BaseNode {
   static readonly parameters: ParameterTable = {
-    tau: parameter('tau', numberOrTensor(finite().gt(1).default(2))),
-    decayInput: parameter('decay_input', flag().default(true)),
+    tau: parameter('tau', () => numberOrTensor(finite().gt(1).default(2))),
+    decayInput: parameter('decay_input', () => flag().default(true)),
     ...baseParameters,
   };
 

@@ -31,8 +31,8 @@ interface ParametricLIFParameters extends BaseNodeParameters {
  */
 export class ParametricLIFNode extends BaseNode {
   static readonly parameters: ParameterTable = {
-    initTau: parameter('init_tau', finite().gt(1).default(2)),
-    decayInput: parameter('decay_input', flag().default(true)),
+    initTau: parameter('init_tau', () => finite().gt(1).default(2)),
+    decayInput: parameter('decay_input', () => flag().default(true)),
     ...baseParameters,
   };
 

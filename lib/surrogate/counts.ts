@@ -53,8 +53,8 @@ interface MultiLevelParameters {
  */
 export class MultiLevelSpikeCount extends Surrogate {
   static readonly parameters: ParameterTable = {
-    maxSpikeCount: parameter('max_spike_count', integer(1)),
-    gradWindow: parameter('grad_window', list(finite()).length(2).nullable().default(null)),
+    maxSpikeCount: parameter('max_spike_count', () => integer(1)),
+    gradWindow: parameter('grad_window', () => list(finite()).length(2).nullable().default(null)),
     ...surrogateParameters,
   };
 

@@ -2,6 +2,7 @@ import {
   finite,
   flag,
   integer,
+  type Parameter,
   type ParameterTable,
   parameter,
   positive,
@@ -33,13 +34,17 @@ abstract class AlphaSurrogate extends KernelSurrogate {
 }
 
 function alphaTable(alpha: number, mode: ParameterTable = surrogateParameters): ParameterTable {
-  return { alpha: parameter('alpha', positive().default(alpha)), ...mode };
+  return { alpha: parameter('alpha', () => positive().default(alpha)), ...mode };
 }
 
 // The smooth mode is refused where a configuration asks for it, not at the first input.
 function alwaysSpiking(name: string): ParameterTable {
-  const check = flag().refine((on) => on, `true, since ${name} has no primitive`);
-  return { spiking: parameter('spiking', check.default(true)) };
+  const why = `true, since ${name} has no primitive`;
+  const check = (): Parameter['check'] =>
+    flag()
+      .refine((on) => on, why)
+      .default(true);
+  return { spiking: parameter('spiking', check) };
 }
 
 /** Gradient α σ(αu) (1 - σ(αu)), primitive σ(αu); alpha defaults to 4. */
@@ -191,8 +196,8 @@ export interface PiecewiseLeakyReLUOptions extends SurrogateOptions {
 /** Gradient 1/(2w) for |u| < w, else c; primitive u/(2w) + 1/2 within w of 0, lines of slope c outside. */
 export class PiecewiseLeakyReLU extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
-    w: parameter('w', positive().default(1)),
-    c: parameter('c', finite().default(0.01)),
+    w: parameter('w', () => positive().default(1)),
+    c: parameter('c', () => finite().default(0.01)),
     ...surrogateParameters,
   };
 
@@ -231,8 +236,8 @@ export interface SquarewaveFourierSeriesOptions extends SurrogateOptions {
  */
 export class SquarewaveFourierSeries extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
-    n: parameter('n', integer(2).max(1000).default(2)),
-    tPeriod: parameter('T_period', positive().default(8)),
+    n: parameter('n', () => integer(2).max(1000).default(2)),
+    tPeriod: parameter('T_period', () => positive().default(8)),
     ...surrogateParameters,
   };
 
@@ -272,8 +277,8 @@ export interface S2NNOptions extends SurrogateOptions {
  */
 export class S2NN extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
-    alpha: parameter('alpha', positive().default(4)),
-    beta: parameter('beta', positive().default(1)),
+    alpha: parameter('alpha', () => positive().default(4)),
+    beta: parameter('beta', () => positive().default(1)),
     ...surrogateParameters,
   };
 
@@ -308,7 +313,7 @@ export interface QPseudoSpikeOptions extends SurrogateOptions {
  */
 export class QPseudoSpike extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
-    alpha: parameter('alpha', finite().gt(1).default(2)),
+    alpha: parameter('alpha', () => finite().gt(1).default(2)),
     ...surrogateParameters,
   };
 
@@ -340,8 +345,8 @@ export interface LeakyKReLUOptions extends SurrogateOptions {
 /** Gradient k from 0 on, leak below; the primitive has these slopes. */
 export class LeakyKReLU extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
-    leak: parameter('leak', finite().default(0)),
-    k: parameter('k', finite().default(1)),
+    leak: parameter('leak', () => finite().default(0)),
+    k: parameter('k', () => finite().default(1)),
     ...surrogateParameters,
   };
 
@@ -373,7 +378,7 @@ export interface LogTailedReLUOptions extends SurrogateOptions {
 /** Gradient α up to 0, 1 up to 1, then 1/u; primitive αu, u, ln(u) + 1 (Cai et al. 2017). */
 export class LogTailedReLU extends KernelSurrogate {
   static readonly parameters: ParameterTable = {
-    alpha: parameter('alpha', finite().default(0)),
+    alpha: parameter('alpha', () => finite().default(0)),
     ...surrogateParameters,
   };
 

@@ -15,7 +15,9 @@ export interface SurrogateOptions {
 }
 
 /** The parameter that every surrogate has. */
-export const surrogateParameters: ParameterTable = { spiking: parameter('spiking', flag().default(true)) };
+export const surrogateParameters: ParameterTable = {
+  spiking: parameter('spiking', () => flag().default(true)),
+};
 
 /**
  * The gradient that stands in for that of the spike Θ(u), u = v - v_threshold. A surrogate of one's own is a subclass

@@ -40,14 +40,14 @@ export interface CheckpointParameters {
 
 /** What an experiment says of checkpoints; it has a folder already. */
 export const checkpointSchedule: ParameterTable = {
-  everySteps: parameter('every_steps', integer(1).optional()),
-  everyEpochs: parameter('every_epochs', integer(1).default(1)),
-  keep: parameter('keep', integer(1).default(1)),
+  everySteps: parameter('every_steps', () => integer(1).optional()),
+  everyEpochs: parameter('every_epochs', () => integer(1).default(1)),
+  keep: parameter('keep', () => integer(1).default(1)),
 };
 
 /** What `fit` takes of checkpoints. */
 export const checkpointTable: ParameterTable = {
-  folder: parameter('folder', text()),
+  folder: parameter('folder', () => text()),
   ...checkpointSchedule,
 };
 

@@ -26,10 +26,10 @@ export interface EarlyStoppingOptions {
  */
 export class EarlyStopping {
   static readonly parameters: ParameterTable = {
-    monitor: parameter('monitor', text().default('val_loss')),
-    mode: parameter('mode', oneOf(['max', 'min']).default('min')),
-    patience: parameter('patience', integer(1).default(3)),
-    minDelta: parameter('min_delta', finite().min(0).default(0)),
+    monitor: parameter('monitor', () => text().default('val_loss')),
+    mode: parameter('mode', () => oneOf(['max', 'min']).default('min')),
+    patience: parameter('patience', () => integer(1).default(3)),
+    minDelta: parameter('min_delta', () => finite().min(0).default(0)),
   };
 
   readonly monitor: string;

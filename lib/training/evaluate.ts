@@ -187,7 +187,7 @@ export function switchMode(model: Module, training: boolean): () => void {
   };
 }
 
-const inferenceTable: ParameterTable = { batchSize: parameter('batch_size', integer(1).default(32)) };
+const inferenceTable: ParameterTable = { batchSize: parameter('batch_size', () => integer(1).default(32)) };
 
 interface Inferred {
   readonly batch: Batch;

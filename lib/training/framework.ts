@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { ConfigError, type ConfigPath, ShapeError } from '../errors.js';
 import { resetNet } from '../layer/index.js';
 import type { StepMode } from '../nn/index.js';
@@ -7,11 +6,13 @@ import {
   integer,
   list,
   oneOf,
+  type Parameter,
   type ParameterTable,
   parameter,
   resolved,
   resolveParameters,
   text,
+  zod,
 } from '../parameters.js';
 import { Registry } from '../registry.js';
 import type { SNN } from '../snn.js';
@@ -81,19 +82,20 @@ function isLoss(value: unknown): value is Loss {
   return typeof (value as { compute?: unknown }).compute === 'function';
 }
 
-const checkpointCheck = z
-  .strictObject({ name: text(), mode: oneOf(['max', 'min']) })
-  .default({ name: 'val_avgclsacc', mode: 'max' });
+const checkpointCheck = (): Parameter['check'] =>
+  zod()
+    .strictObject({ name: text(), mode: oneOf(['max', 'min']) })
+    .default({ name: 'val_avgclsacc', mode: 'max' });
 
-const devicesCheck = z
-  .union([z.literal('auto'), integer(-1), z.string().regex(/^-?[\d, ]+$/), list(integer(0)).min(1)])
-  .describe('"auto", a number of devices, or a list of them')
-  .default('auto');
+const devicesCheck = (): Parameter['check'] => {
+  const { literal, string, union } = zod();
+  return union([literal('auto'), integer(-1), string().regex(/^-?[\d, ]+$/), list(integer(0)).min(1)])
+    .describe('"auto", a number of devices, or a list of them')
+    .default('auto');
+};
 
-const precisionCheck = z
-  .union([z.literal(32), z.literal('32'), z.literal('bf16-mixed'), z.literal('16-mixed')])
-  .describe('32, "bf16-mixed" or "16-mixed"')
-  .default(32);
+const precisionCheck = (): Parameter['check'] =>
+  zod().literal([32, '32', 'bf16-mixed', '16-mixed']).describe('32, "bf16-mixed" or "16-mixed"').default(32);
 
 /** The 16-bit dtype of a mixed precision; null for 32 bits. */
 export function mixedDtype(precision: Precision): 'bfloat16' | 'float16' | null {
@@ -107,16 +109,16 @@ export function mixedDtype(precision: Precision): 'bfloat16' | 'float16' | null 
  */
 export abstract class Framework {
   static readonly parameters: ParameterTable = {
-    loss: parameter('loss', resolved(lossOf)),
-    metrics: parameter('metrics', list(oneOf(metricNames)).default([...defaultMetrics])),
-    enableConfusionMatrix: parameter('enable_confusion_matrix', flag().default(true)),
-    useBestEpoch: parameter('use_best_epoch', flag().default(false)),
+    loss: parameter('loss', () => resolved(lossOf)),
+    metrics: parameter('metrics', () => list(oneOf(metricNames)).default([...defaultMetrics])),
+    enableConfusionMatrix: parameter('enable_confusion_matrix', () => flag().default(true)),
+    useBestEpoch: parameter('use_best_epoch', () => flag().default(false)),
     checkpointMetric: parameter('checkpoint_metric', checkpointCheck),
-    accelerator: parameter('accelerator', text().default('auto')),
+    accelerator: parameter('accelerator', () => text().default('auto')),
     devices: parameter('devices', devicesCheck),
     precision: parameter('precision', precisionCheck),
-    enableProgressBar: parameter('enable_progress_bar', flag().default(true)),
-    progressBarRefreshRate: parameter('progress_bar_refresh_rate', integer(0).default(1)),
+    enableProgressBar: parameter('enable_progress_bar', () => flag().default(true)),
+    progressBarRefreshRate: parameter('progress_bar_refresh_rate', () => integer(0).default(1)),
   };
 
   readonly loss: Loss | null;

@@ -38,16 +38,16 @@ export interface GradScalerState {
 }
 
 const factors: ParameterTable = {
-  growthFactor: parameter('growth_factor', finite().gt(1).default(2)),
-  backoffFactor: parameter('backoff_factor', finite().gt(0).lt(1).default(0.5)),
-  growthInterval: parameter('growth_interval', integer(1).default(2000)),
+  growthFactor: parameter('growth_factor', () => finite().gt(1).default(2)),
+  backoffFactor: parameter('backoff_factor', () => finite().gt(0).lt(1).default(0.5)),
+  growthInterval: parameter('growth_interval', () => integer(1).default(2000)),
 };
 
 const stateTable: ParameterTable = {
   ...factors,
   // Halved often enough, a scale is 0.
-  scale: parameter('scale', finite().min(0)),
-  growthTracker: parameter('_growth_tracker', integer(0)),
+  scale: parameter('scale', () => finite().min(0)),
+  growthTracker: parameter('_growth_tracker', () => integer(0)),
 };
 
 /** The scale and its age as tensors, made for the device of the first loss. */
@@ -74,9 +74,9 @@ interface Progress {
  */
 export class GradScaler implements Disposable {
   static readonly parameters: ParameterTable = {
-    initScale: parameter('init_scale', finite().gt(0).default(65536)),
+    initScale: parameter('init_scale', () => finite().gt(0).default(65536)),
     ...factors,
-    enabled: parameter('enabled', flag().default(true)),
+    enabled: parameter('enabled', () => flag().default(true)),
   };
 
   readonly #parameters: GradScalerParameters;

@@ -56,13 +56,13 @@ export interface CrossEntropyParameters extends LossParameters {
   readonly weight?: readonly number[];
 }
 
-const reductionParameter = parameter('reduction', oneOf(['mean', 'sum']).default('mean'));
+const reductionParameter = parameter('reduction', () => oneOf(['mean', 'sum']).default('mean'));
 
 /** Cross entropy of the outputs, taken as logits, and the class: `crossEntropy`. The mean is weighted as there. */
 export class CrossEntropy implements Loss {
   static readonly parameters: ParameterTable = {
-    labelSmoothing: parameter('label_smoothing', finite().min(0).max(1).default(0)),
-    weight: parameter('weight', list(positive()).min(1).optional()),
+    labelSmoothing: parameter('label_smoothing', () => finite().min(0).max(1).default(0)),
+    weight: parameter('weight', () => list(positive()).min(1).optional()),
     reduction: reductionParameter,
   };
 

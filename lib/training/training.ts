@@ -1,5 +1,4 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { z } from 'zod';
 import type { Dataset } from '../data/index.js';
 import { Loader } from '../data/loader.js';
 import { ConfigError } from '../errors.js';
@@ -10,10 +9,12 @@ import {
   flag,
   integer,
   oneOf,
+  type Parameter,
   type ParameterTable,
   parameter,
   resolveParameters,
   shown,
+  zod,
 } from '../parameters.js';
 import type { SNN } from '../snn.js';
 import {
@@ -57,16 +58,16 @@ export interface FitParameters {
   readonly gradientClipAlgorithm: 'norm' | 'value';
 }
 
-const anything = z.unknown();
+const anything = (): Parameter['check'] => zod().unknown();
 
 const fitTable: ParameterTable = {
-  epochs: parameter('epochs', integer(0)),
-  batchSize: parameter('batch_size', integer(1).default(32)),
-  seed: parameter('seed', integer(0).optional()),
-  dropLast: parameter('drop_last', flag().default(false)),
-  accumulateGradBatches: parameter('accumulate_grad_batches', integer(1).default(1)),
-  gradientClipVal: parameter('gradient_clip_val', finite().min(0).default(0)),
-  gradientClipAlgorithm: parameter('gradient_clip_algorithm', oneOf(['norm', 'value']).default('norm')),
+  epochs: parameter('epochs', () => integer(0)),
+  batchSize: parameter('batch_size', () => integer(1).default(32)),
+  seed: parameter('seed', () => integer(0).optional()),
+  dropLast: parameter('drop_last', () => flag().default(false)),
+  accumulateGradBatches: parameter('accumulate_grad_batches', () => integer(1).default(1)),
+  gradientClipVal: parameter('gradient_clip_val', () => finite().min(0).default(0)),
+  gradientClipAlgorithm: parameter('gradient_clip_algorithm', () => oneOf(['norm', 'value']).default('norm')),
   // Checked by what uses them.
   optimizer: parameter('optimizer', anything),
   framework: parameter('framework', anything),

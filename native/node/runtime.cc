@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Generator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
-#include <torch/version.h>
 
 #include <atomic>
 #include <mutex>
@@ -15,6 +14,7 @@
 
 // Of libspikenode: 0 when another copy of it had registered the operators first.
 extern "C" int spikenode_registered();
+extern "C" uint64_t aoti_torch_abi_version();  // of libtorch_cpu
 
 namespace spikenode::node {
 namespace {
@@ -138,8 +138,12 @@ napi_value stop_workers(Arguments& arguments) {
   return undefined_value(arguments.env);
 }
 
+// version(): of the libtorch that runs, not of the headers; its bytes from the top are major,
+// minor, patch.
 napi_value version(Arguments& arguments) {
-  return to_js(arguments.env, std::string(TORCH_VERSION));
+  const uint64_t version = aoti_torch_abi_version();
+  const auto part = [version](int shift) { return std::to_string(version >> shift & 0xff); };
+  return to_js(arguments.env, part(56) + "." + part(48) + "." + part(40));
 }
 
 // registered(): false when another copy of the package had registered its operators first.

@@ -34,7 +34,7 @@ type AdadeltaState = TensorwiseState & { square_avg: Tensor; acc_delta: Tensor }
 export class Adadelta extends TensorwiseOptimizer<AdadeltaParameters, AdadeltaState> {
   static readonly parameters: ParameterTable = {
     ...common(1),
-    rho: parameter('rho', finite().min(0).max(1).default(0.9)),
+    rho: parameter('rho', () => finite().min(0).max(1).default(0.9)),
     eps: epsilon(1e-6),
     ...switches('foreach', 'capturable', 'differentiable'),
   };

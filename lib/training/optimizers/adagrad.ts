@@ -36,8 +36,8 @@ type AdagradState = TensorwiseState & { sum: Tensor };
 export class Adagrad extends TensorwiseOptimizer<AdagradParameters, AdagradState> {
   static readonly parameters: ParameterTable = {
     ...common(1e-2),
-    lrDecay: parameter('lr_decay', finite().min(0).default(0)),
-    initialAccumulatorValue: parameter('initial_accumulator_value', finite().min(0).default(0)),
+    lrDecay: parameter('lr_decay', () => finite().min(0).default(0)),
+    initialAccumulatorValue: parameter('initial_accumulator_value', () => finite().min(0).default(0)),
     eps: epsilon(1e-10),
     ...switches('foreach', 'differentiable', 'fused'),
   };

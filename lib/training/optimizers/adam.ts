@@ -41,7 +41,7 @@ function adamTable(weightDecay: number): ParameterTable {
     ...common(1e-3, weightDecay),
     betas: betas(),
     eps: epsilon(1e-8),
-    amsgrad: parameter('amsgrad', flag().default(false)),
+    amsgrad: parameter('amsgrad', () => flag().default(false)),
     ...switches('foreach', 'capturable', 'differentiable', 'fused'),
   };
 }
@@ -84,7 +84,7 @@ abstract class AdamFamily<H extends AdamParameters> extends Optimizer<H> {
 export class Adam extends AdamFamily<Hyperparameters<AdamOptions>> {
   static readonly parameters: ParameterTable = {
     ...adamTable(0),
-    decoupledWeightDecay: parameter('decoupled_weight_decay', flag().default(false)),
+    decoupledWeightDecay: parameter('decoupled_weight_decay', () => flag().default(false)),
   };
 
   /** Options in either spelling. @throws ConfigError, TypeError */

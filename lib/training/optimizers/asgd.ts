@@ -37,9 +37,9 @@ type ASGDState = TensorwiseState & { eta: number; mu: number; ax: Tensor };
 export class ASGD extends TensorwiseOptimizer<ASGDParameters, ASGDState> {
   static readonly parameters: ParameterTable = {
     ...common(1e-2),
-    lambd: parameter('lambd', finite().default(1e-4)),
-    alpha: parameter('alpha', finite().default(0.75)),
-    t0: parameter('t0', finite().default(1e6)),
+    lambd: parameter('lambd', () => finite().default(1e-4)),
+    alpha: parameter('alpha', () => finite().default(0.75)),
+    t0: parameter('t0', () => finite().default(1e6)),
     ...switches('foreach', 'capturable', 'differentiable'),
   };
 

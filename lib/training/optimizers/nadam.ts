@@ -42,8 +42,8 @@ export class NAdam extends TensorwiseOptimizer<NAdamParameters, NAdamState> {
     ...common(2e-3),
     betas: betas(),
     eps: epsilon(1e-8),
-    momentumDecay: parameter('momentum_decay', finite().min(0).default(4e-3)),
-    decoupledWeightDecay: parameter('decoupled_weight_decay', flag().default(false)),
+    momentumDecay: parameter('momentum_decay', () => finite().min(0).default(4e-3)),
+    decoupledWeightDecay: parameter('decoupled_weight_decay', () => flag().default(false)),
     ...switches('foreach', 'capturable', 'differentiable'),
   };
 

@@ -40,7 +40,7 @@ export class RAdam extends TensorwiseOptimizer<RAdamParameters, RAdamState> {
     ...common(1e-3),
     betas: betas(),
     eps: epsilon(1e-8),
-    decoupledWeightDecay: parameter('decoupled_weight_decay', flag().default(false)),
+    decoupledWeightDecay: parameter('decoupled_weight_decay', () => flag().default(false)),
     ...switches('foreach', 'capturable', 'differentiable'),
   };
 

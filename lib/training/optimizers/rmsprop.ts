@@ -39,10 +39,10 @@ type RMSpropState = TensorwiseState & { square_avg: Tensor; momentum_buffer?: Te
 export class RMSprop extends TensorwiseOptimizer<RMSpropParameters, RMSpropState> {
   static readonly parameters: ParameterTable = {
     ...common(1e-2),
-    alpha: parameter('alpha', finite().min(0).default(0.99)),
+    alpha: parameter('alpha', () => finite().min(0).default(0.99)),
     eps: epsilon(1e-8),
-    momentum: parameter('momentum', finite().min(0).default(0)),
-    centered: parameter('centered', flag().default(false)),
+    momentum: parameter('momentum', () => finite().min(0).default(0)),
+    centered: parameter('centered', () => flag().default(false)),
     ...switches('foreach', 'capturable', 'differentiable'),
   };
 

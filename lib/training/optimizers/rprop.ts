@@ -36,10 +36,10 @@ type RpropState = TensorwiseState & { prev: Tensor; step_size: Tensor };
  */
 export class Rprop extends TensorwiseOptimizer<RpropParameters, RpropState> {
   static readonly parameters: ParameterTable = {
-    lr: parameter('lr', finite().min(0).default(1e-2)),
-    etas: parameter('etas', pair().default([0.5, 1.2])),
-    stepSizes: parameter('step_sizes', pair().default([1e-6, 50])),
-    maximize: parameter('maximize', flag().default(false)),
+    lr: parameter('lr', () => finite().min(0).default(1e-2)),
+    etas: parameter('etas', () => pair().default([0.5, 1.2])),
+    stepSizes: parameter('step_sizes', () => pair().default([1e-6, 50])),
+    maximize: parameter('maximize', () => flag().default(false)),
     ...switches('foreach', 'capturable', 'differentiable'),
   };
 

@@ -37,12 +37,12 @@ type SGDParameters = Hyperparameters<SGDOptions>;
  */
 export class SGD extends Optimizer<SGDParameters> {
   static readonly parameters: ParameterTable = {
-    lr: parameter('lr', finite().min(0).default(1e-3)),
-    momentum: parameter('momentum', finite().min(0).default(0)),
-    dampening: parameter('dampening', finite().default(0)),
-    weightDecay: parameter('weight_decay', finite().min(0).default(0)),
-    nesterov: parameter('nesterov', flag().default(false)),
-    maximize: parameter('maximize', flag().default(false)),
+    lr: parameter('lr', () => finite().min(0).default(1e-3)),
+    momentum: parameter('momentum', () => finite().min(0).default(0)),
+    dampening: parameter('dampening', () => finite().default(0)),
+    weightDecay: parameter('weight_decay', () => finite().min(0).default(0)),
+    nesterov: parameter('nesterov', () => flag().default(false)),
+    maximize: parameter('maximize', () => flag().default(false)),
     ...switches('foreach', 'differentiable', 'fused'),
   };
 

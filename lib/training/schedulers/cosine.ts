@@ -16,8 +16,8 @@ export interface CosineAnnealingLROptions {
  */
 export class CosineAnnealingLR extends Scheduler {
   static readonly parameters: ParameterTable = {
-    tMax: parameter('T_max', integer(1)),
-    etaMin: parameter('eta_min', finite().default(0)),
+    tMax: parameter('T_max', () => integer(1)),
+    etaMin: parameter('eta_min', () => finite().default(0)),
   };
 
   readonly options: Required<CosineAnnealingLROptions>;
@@ -57,9 +57,9 @@ export interface CosineAnnealingWarmRestartsOptions {
  */
 export class CosineAnnealingWarmRestarts extends Scheduler {
   static readonly parameters: ParameterTable = {
-    t0: parameter('T_0', integer(1)),
-    tMult: parameter('T_mult', integer(1).default(1)),
-    etaMin: parameter('eta_min', finite().default(0)),
+    t0: parameter('T_0', () => integer(1)),
+    tMult: parameter('T_mult', () => integer(1).default(1)),
+    etaMin: parameter('eta_min', () => finite().default(0)),
   };
 
   readonly options: Required<CosineAnnealingWarmRestartsOptions>;

@@ -29,15 +29,15 @@ import {
 export type PerGroup = number | readonly number[];
 
 function eachGroup(toml: string): Parameter {
-  return parameter(toml, finite().or(list(finite())));
+  return parameter(toml, () => finite().or(list(finite())));
 }
 
 function momenta(base: number, max: number): ParameterTable {
   const check = (): ReturnType<typeof finite> => finite().min(0);
   return {
-    cycleMomentum: parameter('cycle_momentum', flag().default(true)),
-    baseMomentum: parameter('base_momentum', check().or(list(check())).default(base)),
-    maxMomentum: parameter('max_momentum', check().or(list(check())).default(max)),
+    cycleMomentum: parameter('cycle_momentum', () => flag().default(true)),
+    baseMomentum: parameter('base_momentum', () => check().or(list(check())).default(base)),
+    maxMomentum: parameter('max_momentum', () => check().or(list(check())).default(max)),
   };
 }
 
@@ -105,12 +105,12 @@ export class CyclicLR extends Scheduler {
   static readonly parameters: ParameterTable = {
     baseLr: eachGroup('base_lr'),
     maxLr: eachGroup('max_lr'),
-    stepSizeUp: parameter('step_size_up', positive().default(2000)),
-    stepSizeDown: parameter('step_size_down', finite().min(0).nullable().default(null)),
-    mode: parameter('mode', oneOf(modes).default('triangular')),
-    gamma: parameter('gamma', finite().default(1)),
-    scaleFn: parameter('scale_fn', resolved(scaleFunction)),
-    scaleMode: parameter('scale_mode', oneOf(['cycle', 'iterations']).default('cycle')),
+    stepSizeUp: parameter('step_size_up', () => positive().default(2000)),
+    stepSizeDown: parameter('step_size_down', () => finite().min(0).nullable().default(null)),
+    mode: parameter('mode', () => oneOf(modes).default('triangular')),
+    gamma: parameter('gamma', () => finite().default(1)),
+    scaleFn: parameter('scale_fn', () => resolved(scaleFunction)),
+    scaleMode: parameter('scale_mode', () => oneOf(['cycle', 'iterations']).default('cycle')),
     ...momenta(0.8, 0.9),
   };
 
@@ -217,15 +217,15 @@ const count = (): Parameter['check'] => integer(1).nullable().default(null);
 export class OneCycleLR extends Scheduler {
   static readonly parameters: ParameterTable = {
     maxLr: eachGroup('max_lr'),
-    totalSteps: parameter('total_steps', count()),
-    epochs: parameter('epochs', count()),
-    stepsPerEpoch: parameter('steps_per_epoch', count()),
-    pctStart: parameter('pct_start', finite().min(0).max(1).default(0.3)),
-    annealStrategy: parameter('anneal_strategy', oneOf(['cos', 'linear']).default('cos')),
+    totalSteps: parameter('total_steps', () => count()),
+    epochs: parameter('epochs', () => count()),
+    stepsPerEpoch: parameter('steps_per_epoch', () => count()),
+    pctStart: parameter('pct_start', () => finite().min(0).max(1).default(0.3)),
+    annealStrategy: parameter('anneal_strategy', () => oneOf(['cos', 'linear']).default('cos')),
     ...momenta(0.85, 0.95),
-    divFactor: parameter('div_factor', positive().default(25)),
-    finalDivFactor: parameter('final_div_factor', positive().default(1e4)),
-    threePhase: parameter('three_phase', flag().default(false)),
+    divFactor: parameter('div_factor', () => positive().default(25)),
+    finalDivFactor: parameter('final_div_factor', () => positive().default(1e4)),
+    threePhase: parameter('three_phase', () => flag().default(false)),
   };
 
   /** What the table cannot tell. @throws ConfigError */

@@ -25,8 +25,8 @@ export interface StepLROptions {
 /** Multiplies the rate by `gamma` every `stepSize` epochs. */
 export class StepLR extends Scheduler {
   static readonly parameters: ParameterTable = {
-    stepSize: parameter('step_size', integer(1)),
-    gamma: parameter('gamma', finite().default(0.1)),
+    stepSize: parameter('step_size', () => integer(1)),
+    gamma: parameter('gamma', () => finite().default(0.1)),
   };
 
   readonly options: Required<StepLROptions>;
@@ -54,8 +54,8 @@ export interface MultiStepLROptions {
 /** Multiplies the rate by `gamma` at each milestone. */
 export class MultiStepLR extends Scheduler {
   static readonly parameters: ParameterTable = {
-    milestones: parameter('milestones', list(integer(0))),
-    gamma: parameter('gamma', finite().default(0.1)),
+    milestones: parameter('milestones', () => list(integer(0))),
+    gamma: parameter('gamma', () => finite().default(0.1)),
   };
 
   readonly options: Required<MultiStepLROptions>;
@@ -80,7 +80,7 @@ export interface ExponentialLROptions {
 
 /** Multiplies the rate by `gamma` after each epoch. */
 export class ExponentialLR extends Scheduler {
-  static readonly parameters: ParameterTable = { gamma: parameter('gamma', finite()) };
+  static readonly parameters: ParameterTable = { gamma: parameter('gamma', () => finite()) };
 
   readonly options: Required<ExponentialLROptions>;
 
@@ -106,14 +106,13 @@ export interface ConstantLROptions {
 /** Multiplies the rate by `factor` for `totalIters` epochs. */
 export class ConstantLR extends Scheduler {
   static readonly parameters: ParameterTable = {
-    factor: parameter(
-      'factor',
+    factor: parameter('factor', () =>
       finite()
         .min(0)
         .max(1)
         .default(1 / 3),
     ),
-    totalIters: parameter('total_iters', integer(0).default(5)),
+    totalIters: parameter('total_iters', () => integer(0).default(5)),
   };
 
   readonly options: Required<ConstantLROptions>;
@@ -153,15 +152,14 @@ export interface LinearLROptions {
 /** Multiplies the rate by a factor that goes from `startFactor` to `endFactor` in `totalIters` equal steps. */
 export class LinearLR extends Scheduler {
   static readonly parameters: ParameterTable = {
-    startFactor: parameter(
-      'start_factor',
+    startFactor: parameter('start_factor', () =>
       finite()
         .gt(0)
         .max(1)
         .default(1 / 3),
     ),
-    endFactor: parameter('end_factor', finite().min(0).max(1).default(1)),
-    totalIters: parameter('total_iters', integer(0).default(5)),
+    endFactor: parameter('end_factor', () => finite().min(0).max(1).default(1)),
+    totalIters: parameter('total_iters', () => integer(0).default(5)),
   };
 
   readonly options: Required<LinearLROptions>;
@@ -193,8 +191,8 @@ export interface PolynomialLROptions {
 /** `lr(t) = lr(0) * (1 - t / totalIters)^power`, and 0 from then on. */
 export class PolynomialLR extends Scheduler {
   static readonly parameters: ParameterTable = {
-    totalIters: parameter('total_iters', integer(0).default(5)),
-    power: parameter('power', finite().min(0).default(1)),
+    totalIters: parameter('total_iters', () => integer(0).default(5)),
+    power: parameter('power', () => finite().min(0).default(1)),
   };
 
   readonly options: Required<PolynomialLROptions>;
@@ -234,11 +232,11 @@ export interface SinDescentOptions {
  */
 export class SinDescent extends Scheduler {
   static readonly parameters: ParameterTable = {
-    epoch: parameter('epoch', integer(1)),
-    pme: parameter('pme', finite().default(0)),
-    w: parameter('w', finite().default(1)),
-    lr0: parameter('lr0', finite().default(0.1)),
-    lrf: parameter('lrf', finite().default(0.1)),
+    epoch: parameter('epoch', () => integer(1)),
+    pme: parameter('pme', () => finite().default(0)),
+    w: parameter('w', () => finite().default(1)),
+    lr0: parameter('lr0', () => finite().default(0.1)),
+    lrf: parameter('lrf', () => finite().default(0.1)),
   };
 
   readonly options: Required<SinDescentOptions>;
@@ -268,7 +266,7 @@ export interface LambdaLROptions {
 
 /** `lr(t) = lr(0) * lrLambda(t)`; in code only, a configuration cannot have functions. */
 export class LambdaLR extends Scheduler {
-  static readonly parameters: ParameterTable = { lrLambda: parameter('lr_lambda', resolved(lambdas)) };
+  static readonly parameters: ParameterTable = { lrLambda: parameter('lr_lambda', () => resolved(lambdas)) };
 
   readonly options: Required<LambdaLROptions>;
 

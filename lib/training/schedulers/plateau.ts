@@ -46,15 +46,15 @@ export interface ReduceLROnPlateauOptions {
 /** Multiplies the rates by `factor` when a metric has made no progress for more than `patience` epochs. */
 export class ReduceLROnPlateau extends Scheduler {
   static readonly parameters: ParameterTable = {
-    mode: parameter('mode', oneOf(['min', 'max']).default('min')),
-    factor: parameter('factor', finite().min(0).lt(1).default(0.1)),
-    patience: parameter('patience', integer(0).default(10)),
-    threshold: parameter('threshold', finite().default(1e-4)),
-    thresholdMode: parameter('threshold_mode', oneOf(['rel', 'abs']).default('rel')),
-    cooldown: parameter('cooldown', integer(0).default(0)),
-    minLr: parameter('min_lr', finite().or(list(finite())).default(0)),
-    eps: parameter('eps', finite().min(0).default(1e-8)),
-    monitor: parameter('monitor', text().nullable().default(null)),
+    mode: parameter('mode', () => oneOf(['min', 'max']).default('min')),
+    factor: parameter('factor', () => finite().min(0).lt(1).default(0.1)),
+    patience: parameter('patience', () => integer(0).default(10)),
+    threshold: parameter('threshold', () => finite().default(1e-4)),
+    thresholdMode: parameter('threshold_mode', () => oneOf(['rel', 'abs']).default('rel')),
+    cooldown: parameter('cooldown', () => integer(0).default(0)),
+    minLr: parameter('min_lr', () => finite().or(list(finite())).default(0)),
+    eps: parameter('eps', () => finite().min(0).default(1e-8)),
+    monitor: parameter('monitor', () => text().nullable().default(null)),
   };
 
   /** Others cannot step it, as they have no metric. */

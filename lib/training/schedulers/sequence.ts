@@ -47,7 +47,7 @@ interface Parts {
 }
 
 function parts(): Parameter {
-  return parameter('schedulers', resolved(checkedParts));
+  return parameter('schedulers', () => resolved(checkedParts));
 }
 
 function checkedParts(value: unknown): readonly SchedulerPart[] {
@@ -134,7 +134,7 @@ export interface SequentialLROptions extends Parts {
 export class SequentialLR extends Composed {
   static readonly parameters: ParameterTable = {
     schedulers: parts(),
-    milestones: parameter('milestones', list(integer(0))),
+    milestones: parameter('milestones', () => list(integer(0))),
   };
 
   /** What the table cannot tell. @throws ConfigError */
