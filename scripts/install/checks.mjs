@@ -47,7 +47,8 @@ export function writesOnlyWhereItMay(place) {
   ];
   const strange = [
     ...readdirSync(place.project).filter((name) => !known.includes(name)),
-    ...readdirSync(place.temporary),
+    // npm and TypeScript keep compiled code of their own there.
+    ...readdirSync(place.temporary).filter((name) => name !== 'node-compile-cache'),
     ...readdirSync(place.home).filter((name) => !['.npm', '.cache', '.local', '.config'].includes(name)),
   ];
   const cache = join(place.home, '.cache');
@@ -124,7 +125,7 @@ export function saysWhatIsMissing(place) {
     "import { LIFNode } from 'spikenode';\nif (typeof LIFNode !== 'function') throw new Error();\n",
   );
   place.run('node', ['check/import.mjs']);
-  return text.trim().split('\n')[0];
+  return text.match(/^error: .*$/m)?.[0] ?? text;
 }
 
 /** Bytes of a folder, as files say it. */
