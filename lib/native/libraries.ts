@@ -27,7 +27,9 @@ const CUDA_LIBRARIES = [
   /^libcudnn\.so/,
   /^libnccl[-.]/,
   /^libcufile[-.]/,
+  /^libnvrtc(?:-[0-9a-f]+)?\.so/,
   /^libnvshmem_host[-.]/,
+  /^libtorch_nvshmem\.so$/,
   /^libc10_cuda\.so$/,
   /^libtorch_cuda\.so$/,
 ];

@@ -1,10 +1,16 @@
 // What the native libraries name (NEEDED) and import, read with binutils; skipped where there are none.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { inspectBinaries } from '../../lib/native/binaries.js';
+import { type Choice, choose } from '../../lib/native/choose.js';
+import { librariesOf } from '../../lib/native/libraries.js';
+import { inspectLibtorch } from '../../lib/native/libtorch.js';
+import { cacheRoot } from '../../lib/native/platform.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const binaries = join(root, 'build', 'Release');
@@ -59,6 +65,98 @@ test('libspikenode_cuda is what names the CUDA libraries', (context) => {
     names.filter((name) => !runtime.includes(name)),
     ['libc10.so', 'libc10_cuda.so', 'libtorch_cpu.so', 'libtorch_cuda.so'],
   );
+});
+
+/** Each library after what it needs, and nothing needed that is not opened: rpaths need not be right then. */
+function checkOrder(choice: Choice): string[] {
+  const paths = librariesOf(choice);
+  const names = paths.map((path) => basename(path));
+  for (const [i, path] of paths.entries())
+    for (const name of needed(path).filter((one) => one !== 'libutil.so.1'))
+      assert.ok(names.indexOf(name) >= 0 && names.indexOf(name) < i, `${names[i]} needs ${name}: ${names}`);
+  return names;
+}
+
+test('libraries are opened after what they need: a CPU build', (context) => {
+  if (skipWithout(context, binaries)) return;
+  const { choice } = choose();
+  assert.ok(choice);
+  const libtorch = ['libgomp.so.1', 'libc10.so', 'libtorch_cpu.so'];
+  if (choice.libtorch.cuda !== null) return context.skip(`'${choice.libtorch.folder}' is a CUDA build`);
+  assert.deepEqual(checkOrder(choice), [...libtorch, 'libspikenode.so']);
+});
+
+test('libraries are opened after what they need: a CUDA build, with and without its CUDA part', (context) => {
+  if (skipWithout(context, cudaBinaries)) return;
+  const libtorch = inspectLibtorch(
+    join(cacheRoot(), 'libtorch', 'cuda-2.14.1', 'site-packages', 'torch'),
+    'check:cuda',
+  );
+  const choice = { binaries: inspectBinaries(cudaBinaries, 'check:cuda'), libtorch };
+  const all = checkOrder({ ...choice, withCuda: true });
+  assert.ok(all.includes('libtorch_cuda.so') && all.at(-1) === 'libspikenode_cuda.so', `${all}`);
+  const base = ['libgomp.so.1', 'libcudart.so.13', 'libcupti.so.13', 'libc10.so', 'libtorch_cpu.so'];
+  assert.deepEqual(checkOrder({ ...choice, withCuda: false }), [...base, 'libspikenode.so']);
+});
+
+test('another patch release of the minor is used, another minor is not', (context) => {
+  const { choice } = choose();
+  assert.ok(choice);
+  const { torch } = choice.binaries;
+  const [major, minor, patch] = torch.split('.').map(Number);
+  const scratch = mkdtempSync(join(tmpdir(), 'spikenode-patch-'));
+  context.after(() => rmSync(scratch, { recursive: true }));
+  const load = (version: string): { status: number | null; stdout: string } => {
+    // The same libraries in a folder that says another version.
+    const folder = join(scratch, version);
+    mkdirSync(folder);
+    symlinkSync(join(choice.libtorch.folder, 'lib'), join(folder, 'lib'));
+    writeFileSync(join(folder, 'version.json'), JSON.stringify({ torch: version, cuda: null }));
+    const tensors = new URL('../../lib/tensor/index.js', import.meta.url).href;
+    const script = `const t = await import('${tensors}');
+      try { console.log(t.ones([2]).sum().item()); } catch (error) { console.log(error.name, error.message); }`;
+    const env = { ...process.env, SPIKENODE_LIBTORCH: folder, SPIKENODE_BINARIES: choice.binaries.folder };
+    const options = { encoding: 'utf8', env: { ...env, SPIKENODE_PROBE: 'off' } } as const;
+    return spawnSync(process.execPath, ['--input-type=module', '-e', script], options);
+  };
+  assert.equal(load(`${major}.${minor}.${patch! + 1}`).stdout, '2\n');
+  const other = load(`${major}.${minor! + 1}.0`).stdout;
+  assert.match(other, /^NativeLoadError /);
+  assert.ok(other.includes(`torch ${major}.${minor! + 1}.0`), other);
+});
+
+test('a libtorch that says nothing, or something wrong, is asked itself', (context) => {
+  const folder = join(cacheRoot(), 'libtorch', 'cuda-2.14.1', 'site-packages', 'torch');
+  if (!existsSync(folder))
+    return context.skip('there is no second libtorch (npm run check:cuda obtains one)');
+  const { choice } = choose();
+  assert.ok(choice);
+  const other = inspectLibtorch(folder, 'check:cuda');
+  if (other.version?.startsWith(`${choice.binaries.torch.split('.').slice(0, 2).join('.')}.`))
+    return context.skip('both libtorch are of one minor');
+  const scratch = mkdtempSync(join(tmpdir(), 'spikenode-liar-'));
+  context.after(() => rmSync(scratch, { recursive: true }));
+  // Every symbol that the binaries import is there, so nothing else would notice.
+  mkdirSync(join(scratch, 'torch'));
+  symlinkSync(join(folder, 'lib'), join(scratch, 'torch', 'lib'));
+  symlinkSync(join(folder, '..', 'nvidia'), join(scratch, 'nvidia'));
+  const text = JSON.stringify({ torch: choice.binaries.torch, cuda: null });
+  writeFileSync(join(scratch, 'torch', 'version.json'), text);
+  const tensors = new URL('../../lib/tensor/index.js', import.meta.url).href;
+  const script = `const t = await import('${tensors}');
+    try { t.ones([2]); console.log('loaded'); } catch (error) { console.log(error.name, error.message); }`;
+  const env = {
+    ...process.env,
+    SPIKENODE_LIBTORCH: join(scratch, 'torch'),
+    SPIKENODE_BINARIES: choice.binaries.folder,
+    SPIKENODE_DEVICE: 'cpu',
+    SPIKENODE_PROBE: 'off',
+  };
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    env,
+  });
+  assert.match(stdout, /^NativeLoadError .*is torch 2\.14\.1/);
 });
 
 test('the committed list of what is imported from libtorch is current', (context) => {
