@@ -14,17 +14,26 @@ const problem = (topic: string, text: string, cure: string): DoctorCheck =>
   line(topic, 'problem', text, cure);
 
 /**
- * The command that the sentences of lib/native name as the first cure: in single quotes, a folder to delete before it, or a
- * variable to unset. Null where they name none.
+ * The command that the sentences of lib/native name as the first cure: in single quotes, with a folder to delete before it,
+ * or a variable to unset. Null where they name none.
  */
 export function cureIn(text: string): string | null {
+  const wrong = /(SPIKENODE_[A-Z_]+) must be /.exec(text)?.[1];
+  if (wrong !== undefined) return `unset ${wrong}`;
   const quoted = /(?:[Dd]elete (\S+), then )?'((?:npm|npx|python) (?!spikenode doctor)[^']+)'/.exec(text);
-  const unset = /(SPIKENODE_[A-Z_]+)[^.']*, or unset it|unset (SPIKENODE_[A-Z_]+)/.exec(text);
+  const unset = /or unset (?:it|(SPIKENODE_[A-Z_]+))/.exec(text);
   if (quoted !== null && (unset === null || quoted.index < unset.index)) {
     const [, folder, command = ''] = quoted;
     return folder === undefined ? command : `rm -rf ${folder} && ${command}`;
   }
-  return unset === null ? null : `unset ${unset[1] ?? unset[2]}`;
+  if (unset === null) return null;
+  const name =
+    unset[1] ??
+    text
+      .slice(0, unset.index)
+      .match(/SPIKENODE_[A-Z_]+/g)
+      ?.at(-1);
+  return name === undefined ? null : `unset ${name}`;
 }
 
 /** The sentences without the list of what was tried, which has lines of its own here, and without the pointer to us. */
@@ -115,13 +124,7 @@ function loadingCheck(facts: DoctorFacts): DoctorCheck[] {
     ];
   const text = withoutList(loading.error);
   const usual = spikenode.isClone ? 'npm run setup' : 'npm install --include=optional spikenode';
-  return [problem('loading', text, cureIn(text) ?? cureOfVariable(loading.error) ?? usual)];
-}
-
-/** An error about the value of a variable is cured by unsetting it. */
-function cureOfVariable(text: string): string | null {
-  const name = /^(SPIKENODE_[A-Z_]+) must be /.exec(text)?.[1];
-  return name === undefined ? null : `unset ${name}`;
+  return [problem('loading', text, cureIn(text) ?? usual)];
 }
 
 // Without a GPU, and without a wish for one, the CPU is all that is expected.
