@@ -1,4 +1,4 @@
-/** `npm run bench [neurons | bridge | static | loading | step | build]`: every number that docs/performance.md publishes. */
+/** `npm run bench [neurons | bridge | static | loading | step | build | startup]`: every number that docs/performance.md publishes. */
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { packageRoot } from '../lib/native/platform.js';
 import { benchBridge } from './bridge.js';
 import { benchBuild } from './build.js';
 import { benchLoading } from './loading.js';
+import { benchStartup } from './startup.js';
 import { benchStaticInput } from './static-input.js';
 import { benchStep } from './step.js';
 
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
   if (wants('static')) benchStaticInput();
   if (wants('loading')) await benchLoading();
   if (wants('build')) benchBuild();
+  if (wants('startup')) benchStartup();
 }
 
 main().catch((error: unknown) => {

@@ -95,6 +95,14 @@ function program(): Command {
     });
   addBuildCommand(spikenode);
   addLibtorchCommand(spikenode);
+  spikenode
+    .command('doctor')
+    .description('show what computing needs, what is here of it, and how to get the rest')
+    .option('--json', 'write the report as one JSON object')
+    .action(async (options: Output) => {
+      const { runDoctor } = await import('./doctor.js');
+      process.exitCode = runDoctor(options.json ?? false);
+    });
   return spikenode;
 }
 

@@ -1,30 +1,37 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { cpuQuota } from './cgroup.js';
 
-function cgroupQuota(): number {
-  const v2 = '/sys/fs/cgroup/cpu.max';
-  if (existsSync(v2)) {
-    const [quota, period] = readFileSync(v2, 'utf8').trim().split(' ');
-    return quota === 'max' ? Infinity : Number(quota) / Number(period);
-  }
-  const v1 = '/sys/fs/cgroup/cpu/cpu.cfs_quota_us';
-  if (!existsSync(v1)) return Infinity;
-  const quota = Number(readFileSync(v1, 'utf8'));
-  const period = Number(readFileSync('/sys/fs/cgroup/cpu/cpu.cfs_period_us', 'utf8'));
-  return quota > 0 ? quota / period : Infinity;
+/** What the thread count is made of. */
+export interface ThreadLimits {
+  /** Processors that this process may run on. */
+  readonly processors: number;
+  /** Processors' worth of time that the control groups allow; null without a quota. */
+  readonly quota: number | null;
+  /** `SPIKENODE_NUM_THREADS`; null where it is not set. */
+  readonly requested: string | null;
+}
+
+/** What limits threads here. */
+export function threadLimits(): ThreadLimits {
+  return {
+    processors: availableParallelism(),
+    quota: cpuQuota(),
+    requested: process.env['SPIKENODE_NUM_THREADS'] || null,
+  };
 }
 
 /**
  * Threads that libtorch starts with: `SPIKENODE_NUM_THREADS`, else the smaller of the processors this
  * process may run on and the cgroup's CPU quota, rounded up. (OpenMP looks at the first only, and
  * stalls in containers.)
+ * @throws RangeError for a request that is not a positive integer
  */
-export function defaultThreadCount(): number {
-  const given = process.env['SPIKENODE_NUM_THREADS'];
-  if (given !== undefined && given !== '') {
-    const count = Number(given);
+export function defaultThreadCount(limits: ThreadLimits = threadLimits()): number {
+  const { processors, quota, requested } = limits;
+  if (requested !== null) {
+    const count = Number(requested);
     if (Number.isInteger(count) && count >= 1) return count;
-    throw new RangeError(`SPIKENODE_NUM_THREADS must be a positive integer, got '${given}'`);
+    throw new RangeError(`SPIKENODE_NUM_THREADS must be a positive integer, got '${requested}'`);
   }
-  return Math.max(1, Math.min(availableParallelism(), Math.ceil(cgroupQuota())));
+  return Math.max(1, Math.min(processors, Math.ceil(quota ?? Number.POSITIVE_INFINITY)));
 }
