@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** spikenode: spiking neural networks, trained from TypeScript. */
 export * from './data/index.js';
 export * from './errors.js';
@@ -22,7 +23,17 @@ export {
   text,
 } from './parameters.js';
 export { Registry } from './registry.js';
-export * from './snn.js';
+export {
+  type NeuronConfig,
+  neurons,
+  type ResolvedNeuron,
+  registerNeuron,
+  resolveModelOptions,
+  resolveNeuron,
+  SNN,
+  type SNNClass,
+  type SNNOptions,
+} from './snn.js';
 export * from './surrogate/index.js';
 export * from './tensor/index.js';
 export * from './training/index.js';

@@ -76,15 +76,21 @@ async function statOf(file: string): Promise<{ size: number }> {
 
 /**
  * `readIdx` of a stream, which is closed at the end. Nothing is read beyond what the header says.
+ * @param source a `Readable`, which is not said in the signature: it would ask every user for the declarations of Node
  * @param size bytes of the stream
  * @param file its name, which says by `.gz` that it is compressed
  * @throws DataError
  */
-export async function readIdxFrom(source: Readable, size: number, file: string): Promise<Idx> {
+export async function readIdxFrom(
+  source: AsyncIterable<Uint8Array>,
+  size: number,
+  file: string,
+): Promise<Idx> {
+  const readable = source as Readable;
   const compressed = file.endsWith('.gz');
   const limit = compressed ? size * largestCompression : size;
-  const stream = compressed ? source.pipe(createGunzip()) : source;
-  source.on('error', (error) => stream.destroy(error));
+  const stream = compressed ? readable.pipe(createGunzip()) : readable;
+  readable.on('error', (error) => stream.destroy(error));
   const chunks: Buffer[] = [];
   let length = 0;
   let header: Header | null = null;
@@ -107,7 +113,7 @@ export async function readIdxFrom(source: Readable, size: number, file: string):
     throw new DataError(`${file}: expected an IDX file, got ${reasonOf(error)}`);
   } finally {
     // The end of what it flows into does not end it.
-    source.destroy();
+    readable.destroy();
   }
   return parseIdx(joined(chunks, length), file);
 }

@@ -64,6 +64,9 @@ export class Tensor implements Disposable {
    * A second reference to the tensor of `source` (same values, same gradient); the base of `Parameter`.
    * Values come in through `tensor(...)` and the factories.
    */
+  constructor(source: Tensor);
+  /** @internal */
+  constructor(source: typeof FROM_HANDLE, handle: number);
   constructor(source: Tensor | typeof FROM_HANDLE, handle?: number) {
     this.#handle =
       source === FROM_HANDLE ? (handle as number) : addon().alias(handleOf(source, 'Tensor', 'source'));

@@ -1,4 +1,5 @@
 import { ShapeError } from '../errors.js';
+import { argumentError } from '../tensor/operator.js';
 
 /** How often each true class (row) got each predicted class (column). */
 export class ConfusionMatrix {
@@ -182,6 +183,8 @@ export function metric(name: ClassMetric, matrix: ConfusionMatrix, average?: Ave
       const weighted = counts.map((own) => own.present * of(own));
       return ratio(sum(weighted), sum(counts.map(({ present }) => present)));
     }
+    default:
+      throw argumentError('metric', 'average', 'one of micro, macro, weighted, none', average);
   }
 }
 
