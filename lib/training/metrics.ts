@@ -3,6 +3,7 @@ import { argumentError } from '../tensor/operator.js';
 
 /** How often each true class (row) got each predicted class (column). */
 export class ConfusionMatrix {
+  /** Number of classes. */
   readonly classes: number;
   readonly #counts: Float64Array;
 
@@ -80,8 +81,11 @@ export class ConfusionMatrix {
 
 /** Samples of a class, predictions of it, and those that are both. */
 export interface ClassCounts {
+  /** Samples of the class. */
   readonly present: number;
+  /** Predictions of the class. */
   readonly predicted: number;
+  /** Samples of the class that were predicted so. */
   readonly correct: number;
 }
 
@@ -225,6 +229,7 @@ class Moments {
  * no bit. NaN in what is added makes the metrics NaN.
  */
 export class ErrorSums {
+  /** Outputs of a sample. */
   readonly outputs: number;
   // Count of values, sums of squared, absolute and relative errors.
   readonly #sums: Float64Array = new Float64Array(4);
