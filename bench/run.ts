@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
+import { choose } from '../lib/native/choose.js';
+import { packageRoot } from '../lib/native/platform.js';
 import { benchBridge } from './bridge.js';
 import { benchBuild } from './build.js';
 import { benchLoading } from './loading.js';
@@ -19,7 +20,7 @@ async function main(): Promise<void> {
   if (wants('neurons')) {
     const folder = join(packageRoot(), 'build', 'Release');
     const program = join(folder, 'bench_neurons');
-    const libraries = `${libtorchCandidates(folder)[0]?.folder ?? ''}/lib:${folder}`;
+    const libraries = `${choose().choice?.libtorch.folder ?? ''}/lib:${folder}`;
     const result = spawnSync(program, [], {
       stdio: 'inherit',
       env: { ...process.env, LD_LIBRARY_PATH: libraries },

@@ -1,0 +1,81 @@
+import { realpathSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, join } from 'node:path';
+import { NativeLoadError } from '../errors.js';
+import type { Addon } from './addon.js';
+import type { Choice } from './choose.js';
+import { reinstall } from './explain.js';
+import { librariesOf, mustBeSingle } from './libraries.js';
+import { minorOf } from './libtorch.js';
+
+interface Loader {
+  /** Opens a shared library; null, or the dynamic linker's message. */
+  open(path: string): string | null;
+  /** Path and `device:inode` of every shared object of the process. */
+  loaded(): [string, string][];
+}
+
+function identity(path: string): string {
+  const file = statSync(realpathSync(path), { bigint: true });
+  return `${file.dev}:${file.ino}`;
+}
+
+function loaderOf(folder: string): Loader {
+  return createRequire(import.meta.url)(join(folder, 'loader.node')) as Loader;
+}
+
+/** Whether this process, another environment of it perhaps, has opened these binaries before. */
+export function isLoaded({ binaries }: Choice): boolean {
+  const id = identity(join(binaries.folder, 'libspikenode.so'));
+  return loaderOf(binaries.folder)
+    .loaded()
+    .some(([, loaded]) => loaded === id);
+}
+
+/** Opens one library, unless the process has it or, where any copy serves, another of its name. */
+function open(loader: Loader, path: string, choice: Choice): void {
+  const name = basename(path);
+  const other = loader.loaded().find(([loaded, id]) => basename(loaded) === name && id !== identity(path));
+  if (other !== undefined && !mustBeSingle(path)) return;
+  if (other !== undefined)
+    throw new NativeLoadError(
+      `${name} is already in this process from '${other[0]}', so '${path}' cannot be loaded too. ` +
+        `Use one copy of spikenode, and set SPIKENODE_LIBTORCH to the libtorch that is already loaded.`,
+    );
+  const failure = loader.open(path);
+  if (failure === null) return;
+  const { binaries, libtorch } = choice;
+  const owner = path.startsWith(`${binaries.folder}/`) ? binaries : libtorch;
+  throw new NativeLoadError(
+    `'${path}' (${owner.origin}) could not be opened: ${failure}. ${reinstall(owner)}`,
+  );
+}
+
+/**
+ * Opens everything of a choice and loads the addon.
+ * @throws NativeLoadError that names the file at fault
+ */
+export function openChoice(choice: Choice): Addon {
+  const { binaries, libtorch } = choice;
+  const loader = loaderOf(binaries.folder);
+  for (const path of librariesOf(choice)) open(loader, path, choice);
+  const file = join(binaries.folder, 'spikenode.node');
+  let addon: Addon;
+  try {
+    addon = createRequire(import.meta.url)(file) as Addon;
+  } catch (error) {
+    throw new NativeLoadError(
+      `'${file}' (${binaries.origin}) could not be loaded: ${(error as Error).message}. ${reinstall(binaries)}`,
+    );
+  }
+  if (minorOf(addon.version()) !== minorOf(binaries.torch))
+    throw new NativeLoadError(
+      `libtorch in '${libtorch.folder}' (${libtorch.origin}) is torch ${addon.version()}, and the native files of spikenode in ` +
+        `'${binaries.folder}' are for ${binaries.torch}. Cure: 'npx spikenode build --libtorch "${libtorch.folder}"'.`,
+    );
+  if (!addon.registered())
+    throw new NativeLoadError(
+      'another copy of spikenode registered its operators in this process first; use one copy',
+    );
+  return addon;
+}
