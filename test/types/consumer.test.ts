@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 
 const root = packageRoot();
 const base = mkdtempSync(join(tmpdir(), 'spikenode-types-'));

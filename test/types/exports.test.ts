@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import * as spikenode from '../../lib/index.js';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 
 const list = join(packageRoot(), 'test', 'types', 'exports.txt');
 const entry = join(packageRoot(), 'dist', 'lib', 'index.d.ts');
