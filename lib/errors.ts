@@ -49,6 +49,12 @@ export class NativeLoadError extends Error implements SpikenodeError {
   readonly code: string = 'ERR_SPIKENODE_NATIVE_LOAD';
 }
 
+/** Something that spikenode needs could not be obtained, built or removed; the message says why and what to do. */
+export class SetupError extends Error implements SpikenodeError {
+  override readonly name: string = 'SetupError';
+  readonly code: string = 'ERR_SPIKENODE_SETUP';
+}
+
 /** A wrong shape, size or index. */
 export class ShapeError extends RangeError implements SpikenodeError {
   override readonly name: string = 'ShapeError';

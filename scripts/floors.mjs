@@ -5,7 +5,7 @@ import { dirname, join, normalize, relative, sep } from 'node:path';
 
 // Lowest first; folders on one line share a floor.
 const FLOORS = [
-  ['errors.ts', 'parameters.ts', 'registry.ts'],
+  ['durable.ts', 'errors.ts', 'parameters.ts', 'registry.ts'],
   ['native'],
   ['setup'],
   ['tensor'],

@@ -1,12 +1,10 @@
-// Does what is missing between a fresh clone and a working checkout: npm packages, libtorch, the
-// native build, the TypeScript build. Plain JavaScript without dependencies, since it comes first.
+// Does what is missing between a fresh clone and a working checkout: npm packages, the TypeScript build, libtorch (by
+// that build's installer), the native build. Plain JavaScript without dependencies, since it comes first.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { obtainLibtorch } from './libtorch.mjs';
-import { withLock } from './lock.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const nativeOnly = process.argv.includes('--native');
@@ -71,16 +69,27 @@ function typescriptBuild() {
   writeFileSync(stamp, '');
 }
 
+/** One set-up at a time in a checkout. flock(1) locks our own open file, so the system lets go of it when we end, however. */
+function waitForTurn() {
+  const file = openSync(join(root, 'build', '.setup.lockfile'), 'w');
+  const flock = (...options) =>
+    spawnSync('flock', [...options, '3'], { stdio: ['ignore', 2, 2, file] }).status;
+  if (flock('--nonblock') !== 1) return;
+  say('another setup runs in this checkout; waiting');
+  flock();
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   mkdirSync(join(root, 'build'), { recursive: true });
-  await withLock(
-    join(root, 'build', '.setup.lock'),
-    () => say('another setup runs in this checkout; waiting'),
-    async () => {
-      if (!nativeOnly) npmPackages();
-      const libtorch = await obtainLibtorch(say);
-      nativeBuild(libtorch);
-      if (!nativeOnly) typescriptBuild();
-    },
-  );
+  waitForTurn();
+  // npm has just installed the packages when it calls this from binding.gyp.
+  if (!nativeOnly) npmPackages();
+  typescriptBuild();
+  const { obtainLibtorch } = await import('./libtorch.mjs');
+  try {
+    nativeBuild(await obtainLibtorch(say));
+  } catch (error) {
+    say(error.message);
+    process.exitCode = 1;
+  }
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { initExperiment } from './init.js';
+import { addLibtorchCommand } from './libtorch.js';
 import { jsonReporter, progressBar, textReporter } from './reporter.js';
 import { runTask } from './session.js';
 import { exitCodes, type Task } from './task.js';
@@ -91,6 +92,7 @@ function program(): Command {
     .action((folder: string) => {
       process.exitCode = initExperiment(folder);
     });
+  addLibtorchCommand(spikenode);
   return spikenode;
 }
 

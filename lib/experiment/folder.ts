@@ -3,11 +3,11 @@ import { appendFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSy
 import { basename, join, relative, resolve, sep } from 'node:path';
 import { parse, stringify } from 'smol-toml';
 import { z } from 'zod';
+import { replaceFile } from '../durable.js';
 import { CheckpointError, ConfigError } from '../errors.js';
 import { checkValue, flag, integer, shown, text } from '../parameters.js';
 import type { SNN } from '../snn.js';
 import { makeFolder, unreadable, unwritable } from '../training/checkpoint.js';
-import { replaceFile } from '../training/durable.js';
 import { loadSafetensors, saveSafetensors } from '../training/index.js';
 import type { Experiment, Shapes } from './check.js';
 import { readExperiment } from './experiment.js';

@@ -3,10 +3,10 @@ import { createReadStream, existsSync, mkdirSync, readdirSync, statSync } from '
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { flushFolder, replaceFile } from '../durable.js';
 import { CheckpointError } from '../errors.js';
 import { integer, type ParameterTable, parameter, text } from '../parameters.js';
 import type { Tensor } from '../tensor/index.js';
-import { flushFolder, replaceFile } from './durable.js';
 import { loadSafetensors, saveSafetensors } from './safetensors.js';
 import { SafetensorsError } from './safetensors-header.js';
 

@@ -1,8 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { replaceFile } from '../durable.js';
 import type { StateDict } from '../nn/index.js';
 import { isTensor, noGrad, type Tensor, type TypedArray, tensor, tidy } from '../tensor/index.js';
 import { argumentError } from '../tensor/operator.js';
-import { replaceFile } from './durable.js';
 import {
   headerLength,
   lengthBytes,

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { replaceFile } from '../../lib/training/durable.js';
+import { replaceFile } from '../lib/durable.js';
 
 test('a file is the old one until the new one is whole, and nothing is left beside it', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'spikenode-'));
