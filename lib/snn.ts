@@ -35,6 +35,7 @@ export interface SNNOptions {
   readonly outputShape: readonly number[];
   /** Time steps of a sequence, >= 1. */
   readonly timesteps: number;
+  /** The neurons that `createNeuron()` makes. */
   readonly neuron: NeuronConfig;
 }
 
@@ -60,7 +61,9 @@ export function registerNeuron(name: string, neuronClass: NeuronClass): void {
 
 /** A neuron configuration that has been checked. */
 export interface ResolvedNeuron {
+  /** As configured. */
   readonly kind: string;
+  /** The step mode that the parameters ask for, the network's; default 's'. */
   readonly stepMode: StepMode;
   /** A new neuron; surrogates that were named, not given as objects, are new too. */
   create(quantParams?: unknown): Layer;
@@ -207,6 +210,7 @@ export class SNN extends StepModule {
     return [...this.#outputShape];
   }
 
+  /** Time steps of a sequence. */
   get timesteps(): number {
     return this.#timesteps;
   }

@@ -201,7 +201,9 @@ export class PiecewiseLeakyReLU extends KernelSurrogate {
     ...surrogateParameters,
   };
 
+  /** Half the width of the steep part. */
   w: number;
+  /** Slope outside of it. */
   c: number;
 
   constructor(options: PiecewiseLeakyReLUOptions = {}) {
@@ -241,7 +243,9 @@ export class SquarewaveFourierSeries extends KernelSurrogate {
     ...surrogateParameters,
   };
 
+  /** One more than the terms of the series. */
   n: number;
+  /** Period of the square wave. */
   tPeriod: number;
 
   constructor(options: SquarewaveFourierSeriesOptions = {}) {
@@ -282,7 +286,9 @@ export class S2NN extends KernelSurrogate {
     ...surrogateParameters,
   };
 
+  /** Steepness below the threshold. */
   alpha: number;
+  /** Scale above it. */
   beta: number;
 
   constructor(options: S2NNOptions = {}) {
