@@ -1,10 +1,12 @@
-/** `npm run bench [neurons | bridge | static | loading | step | build]`: every number that docs/performance.md publishes. */
+/** `npm run bench [neurons | bridge | static | loading | step | build | cuda]`: every number that docs/performance.md publishes. */
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
+import { cudaIsAvailable } from '../lib/tensor/index.js';
 import { benchBridge } from './bridge.js';
 import { benchBuild } from './build.js';
+import { benchCuda } from './cuda.js';
 import { benchLoading } from './loading.js';
 import { benchStaticInput } from './static-input.js';
 import { benchStep } from './step.js';
@@ -31,6 +33,10 @@ async function main(): Promise<void> {
   if (wants('static')) benchStaticInput();
   if (wants('loading')) await benchLoading();
   if (wants('build')) benchBuild();
+  if (wants('cuda')) {
+    if (cudaIsAvailable()) benchCuda();
+    else console.log('cuda: skipped: libtorch finds no CUDA device');
+  }
 }
 
 main().catch((error: unknown) => {

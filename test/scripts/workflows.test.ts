@@ -6,11 +6,7 @@ import { packageRoot } from '../../lib/native/libtorch.js';
 
 interface Workflows {
   shellLines(text: string): { number: number; shell: string }[];
-  missingScripts(
-    shell: string,
-    scripts: Record<string, string>,
-    exists: (file: string) => boolean,
-  ): string[];
+  missingScripts(shell: string, scripts: Record<string, string>, exists: (file: string) => boolean): string[];
   workflowProblems(root: string): Promise<string[]>;
 }
 
