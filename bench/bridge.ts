@@ -1,7 +1,7 @@
 /** What one `add` of two small tensors costs through the bridge, beside the same call in C++ in this process. */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { packageRoot } from '../lib/native/libtorch.js';
+import { packageRoot } from '../lib/native/platform.js';
 import { ones, setNumThreads, type Tensor, tidy } from '../lib/tensor/index.js';
 import { median, quartiles } from './statistics.js';
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { packageRoot } from '../lib/native/libtorch.js';
+import { packageRoot } from '../lib/native/platform.js';
 
 /** What the kernels cost to build: their number, the library's size, and a rebuild after a change of a neuron. */
 export function benchBuild(): void {

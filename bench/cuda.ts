@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import {
+  cudaIsAvailable,
   type Device,
   emptyLike,
   lif,
@@ -120,6 +121,10 @@ function nameOf(): string {
 /** @param device 'cpu' shows that the bench itself works, on few elements and without meaning */
 export function benchCuda(device: Device = 'cuda'): void {
   const isGpu = device !== 'cpu';
+  if (isGpu && !cudaIsAvailable()) {
+    console.log('cuda: skipped: libtorch finds no CUDA device');
+    return;
+  }
   console.log(isGpu ? nameOf() : 'the CPU in place of a GPU: a trial of the bench, no result');
   console.log(
     `LIF, ATan, hard reset, float32; medians of ${rounds} interleaved rounds (quartiles)\n` +

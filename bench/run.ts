@@ -2,8 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { libtorchCandidates, packageRoot } from '../lib/native/libtorch.js';
-import { cudaIsAvailable } from '../lib/tensor/index.js';
+import { choose } from '../lib/native/choose.js';
+import { packageRoot } from '../lib/native/platform.js';
 import { benchBridge } from './bridge.js';
 import { benchBuild } from './build.js';
 import { benchCuda } from './cuda.js';
@@ -21,7 +21,7 @@ async function main(): Promise<void> {
   if (wants('neurons')) {
     const folder = join(packageRoot(), 'build', 'Release');
     const program = join(folder, 'bench_neurons');
-    const libraries = `${libtorchCandidates(folder)[0]?.folder ?? ''}/lib:${folder}`;
+    const libraries = `${choose().choice?.libtorch.folder ?? ''}/lib:${folder}`;
     const result = spawnSync(program, [], {
       stdio: 'inherit',
       env: { ...process.env, LD_LIBRARY_PATH: libraries },
@@ -33,10 +33,7 @@ async function main(): Promise<void> {
   if (wants('static')) benchStaticInput();
   if (wants('loading')) await benchLoading();
   if (wants('build')) benchBuild();
-  if (wants('cuda')) {
-    if (cudaIsAvailable()) benchCuda();
-    else console.log('cuda: skipped: libtorch finds no CUDA device');
-  }
+  if (wants('cuda')) benchCuda();
 }
 
 main().catch((error: unknown) => {

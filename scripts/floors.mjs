@@ -60,7 +60,7 @@ export function floorProblems(root) {
   );
   const native = check(
     join(root, 'native'),
-    [...NATIVE_FLOORS, ['loader', 'addon.cmake', 'operators.cmake']],
+    [...NATIVE_FLOORS, ['loader', 'addon.cmake', 'build-json.cmake', 'operators.cmake']],
     /\.(h|cc|cu|cuh)$/,
     /#include "([^"]+)"/g,
     (file, target) => (target.includes('/') ? target : join(dirname(file), target)),

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { OperatorSchema } from '../lib/native/addon.js';
-import { packageRoot } from '../lib/native/libtorch.js';
+import { packageRoot } from '../lib/native/platform.js';
 import { addon } from '../lib/tensor/operator.js';
 import {
   type Constants,

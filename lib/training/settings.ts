@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { Dataset } from '../data/index.js';
 import type { ConfigPath } from '../errors.js';
-import { packageRoot } from '../native/libtorch.js';
+import { packageRoot } from '../native/platform.js';
 import type { Module } from '../nn/index.js';
 import { type Device, getNumThreads, libtorchVersion } from '../tensor/index.js';
 

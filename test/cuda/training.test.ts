@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { ConfigError } from '../../lib/errors.js';
 import { type RunEvent, readExperiment, runExperiment } from '../../lib/experiment/index.js';
 import { resetNet } from '../../lib/layer/index.js';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 import { Linear } from '../../lib/nn/index.js';
 import {
   crossEntropyLoss,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 import type { ParameterTable } from '../../lib/parameters.js';
 import { surrogates } from '../../lib/surrogate/index.js';
 import { optimizers, schedulers } from '../../lib/training/index.js';

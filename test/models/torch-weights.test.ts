@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { resetNet } from '../../lib/layer/index.js';
 import { SCNN, SMLP } from '../../lib/models/index.js';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 import type { StateDict } from '../../lib/nn/index.js';
 import type { SNN } from '../../lib/snn.js';
 import { ones, stack, type Tensor } from '../../lib/tensor/index.js';

@@ -1,7 +1,7 @@
 /** What the tests of the nn floor and of those above it share. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 import { type DType, type Tensor, tensor } from '../../lib/tensor/index.js';
 import { largestDifference } from '../tensor/helpers.js';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { OperatorSchema, SchemaArgument } from '../../lib/native/addon.js';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 import { addon } from '../../lib/tensor/operator.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
 import { type GeneratorInput, generate, readInput, staleFiles } from '../../scripts/generate.js';

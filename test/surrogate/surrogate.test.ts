@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ConfigError, DTypeError, TorchError } from '../../lib/errors.js';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 import { IFNode, LIFNode, ParametricLIFNode } from '../../lib/neuron/index.js';
 import { Parameter } from '../../lib/nn/index.js';
 import { type ParameterTable, parameter, positive } from '../../lib/parameters.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 import { formatTensor } from '../../lib/tensor/format.js';
 import type { TypedArray } from '../../lib/tensor/types.js';
 
