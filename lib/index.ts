@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** spikenode: spiking neural networks, trained from TypeScript. */
 export * from './data/index.js';
 export * from './errors.js';

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { DataError, reasonOf } from './dataset.js';
 
@@ -76,23 +76,30 @@ async function statOf(file: string): Promise<{ size: number }> {
 
 /**
  * `readIdx` of a stream, which is closed at the end. Nothing is read beyond what the header says.
+ * @param chunks a Readable or any other source of bytes; not called a Readable, since the declarations of the package do
+ *   without those of Node
  * @param size bytes of the stream
  * @param file its name, which says by `.gz` that it is compressed
  * @throws DataError
  */
-export async function readIdxFrom(source: Readable, size: number, file: string): Promise<Idx> {
+export async function readIdxFrom(
+  chunks: AsyncIterable<Uint8Array>,
+  size: number,
+  file: string,
+): Promise<Idx> {
+  const source = chunks instanceof Readable ? chunks : Readable.from(chunks);
   const compressed = file.endsWith('.gz');
   const limit = compressed ? size * largestCompression : size;
   const stream = compressed ? source.pipe(createGunzip()) : source;
   source.on('error', (error) => stream.destroy(error));
-  const chunks: Buffer[] = [];
+  const read: Buffer[] = [];
   let length = 0;
   let header: Header | null = null;
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
+      read.push(chunk);
       length += chunk.length;
-      header ??= headerOf(Buffer.concat(chunks, length), file);
+      header ??= headerOf(Buffer.concat(read, length), file);
       if (header && header.end > limit) {
         throw new DataError(
           `${file}: shape [${header.shape}] needs ${header.end} bytes, more than the file can hold`,
@@ -109,7 +116,7 @@ export async function readIdxFrom(source: Readable, size: number, file: string):
     // The end of what it flows into does not end it.
     source.destroy();
   }
-  return parseIdx(joined(chunks, length), file);
+  return parseIdx(joined(read, length), file);
 }
 
 // In memory of its own: a small Buffer is part of a pool, and the values will be a view.

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { DTypeError, ShapeError } from '../../lib/errors.js';
 import {
   BatchNorm1d,
@@ -15,6 +13,7 @@ import {
   Sequential,
 } from '../../lib/nn/index.js';
 import { memory, ones, type Tensor, tensor, tidy, zeros } from '../../lib/tensor/index.js';
+import { collectGarbage } from '../tensor/helpers.js';
 
 class Net extends Module {
   readonly first: Linear = new Linear(3, 4);
@@ -181,23 +180,15 @@ test('to converts in place: the same objects, gradients too, integers untouched'
 });
 
 test('converted parameters survive a collection, and all goes when the module goes', async () => {
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as () => void;
-  const collect = async (): Promise<void> => {
-    for (let i = 0; i < 4; i++) {
-      gc();
-      await new Promise(setImmediate);
-    }
-  };
-  await collect();
+  await collectGarbage();
   const before = memory().tensors;
   let net: Linear | null = new Linear(3, 2);
   net.to('float64');
-  await collect();
+  await collectGarbage();
   assert.equal(memory().tensors - before, 2);
   assert.ok(!net.weight.disposed);
   net = null;
-  await collect();
+  await collectGarbage();
   assert.equal(memory().tensors, before);
 });
 

@@ -2,7 +2,19 @@
 export { DisposedError, DTypeError, ShapeError, TorchError } from '../../lib/errors.js';
 export * from '../../lib/tensor/index.js';
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { NestedArray, Tensor } from '../../lib/tensor/index.js';
+
+/** Collects garbage and lets its finalizers run, so that tensors of earlier tests do not go in the middle of a count. */
+export async function collectGarbage(): Promise<void> {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  for (let i = 0; i < 4; i++) {
+    gc();
+    await new Promise(setImmediate);
+  }
+}
 
 /** A deterministic stream of numbers in [0, 1): mulberry32. */
 export function randomNumbers(seed: number): () => number {

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import {
   add,
+  collectGarbage,
   DisposedError,
   emptyCache,
   type KeepOwner,
@@ -93,6 +94,7 @@ test('emptyCache gives cached bytes back', () => {
 });
 
 test('memory tells the owners of tensors, and counts shared memory once', async () => {
+  await collectGarbage();
   const bytes = 4096;
   const make = (): Tensor => ones([1024]);
   const before = memory().owners;

@@ -13,7 +13,7 @@ import {
   SpikingJellyMultiStep,
   type StepInfo,
 } from '../../lib/training/index.js';
-import { largestDifference } from '../tensor/helpers.js';
+import { collectGarbage, largestDifference } from '../tensor/helpers.js';
 import { network, samples, weightsOf } from './helpers.js';
 
 const adam = { kind: 'Adam', params: { lr: 0.01 } };
@@ -120,6 +120,7 @@ test('the order of the samples depends on seed and epoch', () => {
 });
 
 test('hundreds of steps leave tensors and bytes flat, and fit gives everything back', async () => {
+  await collectGarbage();
   const model = network();
   const data = samples(64);
   await evaluate(model, data);
