@@ -3,8 +3,11 @@ export type ConfigPath = readonly (string | number)[];
 
 /** A position in a file, line and column counted from 1. */
 export interface SourceLocation {
+  /** As it was named. */
   readonly file: string;
+  /** From 1. */
   readonly line: number;
+  /** From 1. */
   readonly column: number;
 }
 
@@ -21,9 +24,13 @@ export interface SpikenodeError extends Error {
 export class ConfigError extends Error implements SpikenodeError {
   override readonly name: string = 'ConfigError';
   readonly code: string = 'ERR_SPIKENODE_CONFIG';
+  /** Where the value stands. */
   readonly path: ConfigPath;
+  /** What would be right. */
   readonly expected: string;
+  /** What was found. */
   readonly got: string;
+  /** The place in the file; undefined for an options object. */
   readonly location: SourceLocation | undefined;
 
   constructor(path: ConfigPath, expected: string, got: string, location?: SourceLocation) {

@@ -23,7 +23,17 @@ export {
   text,
 } from './parameters.js';
 export { Registry } from './registry.js';
-export * from './snn.js';
+export {
+  type NeuronConfig,
+  neurons,
+  type ResolvedNeuron,
+  registerNeuron,
+  resolveModelOptions,
+  resolveNeuron,
+  SNN,
+  type SNNClass,
+  type SNNOptions,
+} from './snn.js';
 export * from './surrogate/index.js';
 export * from './tensor/index.js';
 export * from './training/index.js';

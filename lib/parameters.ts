@@ -3,7 +3,9 @@ import { ConfigError, type ConfigPath } from './errors.js';
 
 /** One parameter that a class takes: its established (snake_case) name and the check of its value. */
 export interface Parameter {
+  /** Its name in configurations and in checkpoints. */
   readonly toml: string;
+  /** What values it takes, and its default. */
   readonly check: z.ZodType;
 }
 

@@ -30,6 +30,7 @@ export class Registry<T> {
     this.#registered.set(name, value);
   }
 
+  /** Whether there is an entry of that name. */
   has(name: string): boolean {
     return this.#search(name) !== undefined;
   }

@@ -33,6 +33,7 @@ export interface SNNOptions {
   readonly outputShape: readonly number[];
   /** Time steps of a sequence, >= 1. */
   readonly timesteps: number;
+  /** The neurons that `createNeuron()` makes. */
   readonly neuron: NeuronConfig;
 }
 
@@ -58,7 +59,9 @@ export function registerNeuron(name: string, neuronClass: NeuronClass): void {
 
 /** A neuron configuration that has been checked. */
 export interface ResolvedNeuron {
+  /** As configured. */
   readonly kind: string;
+  /** The step mode that the parameters ask for, the network's; default 's'. */
   readonly stepMode: StepMode;
   /** A new neuron; surrogates that were named, not given as objects, are new too. */
   create(quantParams?: unknown): Layer;
@@ -206,6 +209,7 @@ export class SNN extends StepModule {
     return [...this.#outputShape];
   }
 
+  /** Time steps of a sequence. */
   get timesteps(): number {
     return this.#timesteps;
   }

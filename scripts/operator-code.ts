@@ -177,8 +177,7 @@ function choiceLines(
   return [`  if (${condition}) {`, ...body.map((line) => `    ${line}`), '  }'];
 }
 
-function docComment(choices: readonly Choice[]): string[] {
-  const overloads = choices.map(({ overload }) => overload);
+function docComment(overloads: readonly Overload[]): string[] {
   const options = optionsText(overloads);
   const lines = [
     ...overloads.map(({ schema }) => `\`${schemaText(schema)}\``),
@@ -209,7 +208,9 @@ export function functionSource(family: Family, constants: Constants): string {
   const implementation = isTyped
     ? [`${only} {`]
     : [...declared.map((line) => `${line};`), `${head(loose, 'any')} {`];
-  return [...docComment(choices), ...implementation, ...body, '}', ''].join('\n');
+  return [...docComment(choices.map(({ overload }) => overload)), ...implementation, ...body, '}', ''].join(
+    '\n',
+  );
 }
 
 function countRequired({ parameters }: Signature): number {
@@ -223,10 +224,13 @@ function isMethod({ positional }: Overload): boolean {
 /** What the Tensor interface declares for a family; nothing unless some overload begins with `self`. */
 export function methodDeclarations(family: Family): string[] {
   const ordered = inOrder(family);
-  return mergedSignatures(ordered.filter(isMethod)).map(({ parameters, returns }) => {
+  const overloads = ordered.filter(isMethod);
+  if (overloads.length === 0) return [];
+  const declared = mergedSignatures(overloads).map(({ parameters, returns }) => {
     const result = ordered.some(isInPlace) ? 'this' : returns;
-    return `    ${family.methodName}(${parameterList(parameters.slice(1))}): ${result};`;
+    return `${family.methodName}(${parameterList(parameters.slice(1))}): ${result};`;
   });
+  return [...docComment(overloads), ...declared].map((line) => `    ${line}`);
 }
 
 /** The method itself, which calls the function. */

@@ -14,6 +14,7 @@ export interface Dataset {
   readonly y: Int32Array;
   /** Shape of one sample, channels last: `[8, 8, 1]`. */
   readonly shape: readonly number[];
+  /** Number of classes; `y` is below it. */
   readonly classes: number;
   /** Number of samples. */
   readonly length: number;
@@ -21,9 +22,13 @@ export interface Dataset {
 
 /** The parts of a data set. */
 export interface DataModel {
+  /** The name of the data set, for reports. */
   readonly name: string;
+  /** What a network learns from. */
   readonly train: Dataset;
+  /** What training is validated on; absent where the data set has no such part. */
   readonly valid?: Dataset;
+  /** What a trained network is measured on; absent where the data set has no such part. */
   readonly test?: Dataset;
 }
 

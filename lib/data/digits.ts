@@ -31,6 +31,7 @@ export class Digits implements DatasetSource {
   };
   static readonly scale: number = 16;
 
+  /** As in the options. */
   readonly split: 'shuffled' | 'ordered';
 
   /** @throws ConfigError */

@@ -6,6 +6,7 @@ import { DataError, reasonOf } from './dataset.js';
 
 /** The content of an IDX file. */
 export interface Idx {
+  /** Sizes as the header has them; the first is the number of samples. */
   readonly shape: readonly number[];
   /** Row-major. */
   readonly values: Uint8Array | Int8Array | Int16Array | Int32Array | Float32Array | Float64Array;

@@ -21,6 +21,7 @@ export class MNIST implements DatasetSource {
   static readonly parameters: ParameterTable = { path: parameter('path', text()) };
   static readonly scale: number = 255;
 
+  /** As in the options. */
   readonly path: string;
 
   /** @throws ConfigError */

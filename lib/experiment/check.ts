@@ -12,12 +12,15 @@ import { isTable, type Table, valueAt } from './table.js';
 
 /** Shapes without batch and time steps, channels last. */
 export interface Shapes {
+  /** `[H, W, C]`, `[S, C]` or `[features]`. */
   readonly inputShape: readonly number[];
+  /** `[classes]` for a classifier. */
   readonly outputShape: readonly number[];
 }
 
 /** A model of an experiment, checked. */
 export interface ExperimentModel {
+  /** Its section, with the defaults and the template. */
   readonly config: ModelSection;
   /** The shapes that the configuration gives; what it leaves open comes from the data. */
   readonly shapes: Partial<Shapes>;
@@ -29,9 +32,11 @@ export interface ExperimentModel {
 export interface Experiment {
   /** As it was named. */
   readonly file: string;
+  /** Its sections, with the defaults. */
   readonly config: ExperimentConfig;
   /** What is accepted but does nothing, each with its path. */
   readonly notes: readonly string[];
+  /** The data; nothing is read yet. */
   readonly dataset: DatasetSource;
   /** Values in the data's files are divided by this. */
   readonly scale: number;

@@ -32,15 +32,21 @@ export type MetricsRecord = Readonly<Record<string, unknown>>;
 export interface LoadedRun {
   /** With the run's weights, in evaluation mode. */
   readonly model: SNN;
+  /** Of this run alone: one model, one run. */
   readonly config: ExperimentConfig;
+  /** The lines of `metrics.jsonl`. */
   readonly metrics: readonly MetricsRecord[];
+  /** The experiment that repeats the run. */
   readonly experiment: Experiment;
 }
 
 /** Which run of which model. */
 export interface RunName {
+  /** `bench.name` of the experiment. */
   readonly bench: string;
+  /** Name of the model. */
   readonly model: string;
+  /** Run index, from `bench.first_run` to `bench.last_run`. */
   readonly run: number;
 }
 

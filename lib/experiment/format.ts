@@ -20,7 +20,9 @@ import { isTable, merged, type Table, valueAt } from './table.js';
 
 /** A component of an experiment: the name of its class and what that takes, under the established names. */
 export interface ComponentConfig {
+  /** A name in the registry of such components. */
   readonly kind: string;
+  /** What the class takes. Default: nothing. */
   readonly params: Readonly<Record<string, unknown>>;
 }
 
@@ -32,6 +34,7 @@ export interface SchedulerSection extends ComponentConfig {
 
 /** `optimizer` of a model. */
 export interface OptimizerSection extends ComponentConfig {
+  /** How the rate changes. Default: it stays. */
   readonly scheduler?: SchedulerSection | undefined;
 }
 
@@ -39,9 +42,11 @@ export interface OptimizerSection extends ComponentConfig {
 export interface BenchSection {
   /** Names the folder of the runs. */
   readonly name: string;
+  /** From 0 to 2^32 - 1. */
   readonly seed: number;
   /** First and last run index, inclusive; run i has the seed `seed + i`. */
   readonly first_run: number;
+  /** Not below `first_run`. */
   readonly last_run: number;
   /** Modules of the user, relative to the file; names of Python packages are passed over. */
   readonly plugins: readonly string[];
@@ -51,29 +56,41 @@ export interface BenchSection {
 
 /** Ends training when a metric stops getting better; see `EarlyStoppingOptions`. */
 export interface EarlyStoppingSection {
+  /** A logged name. Default 'val_loss'. */
   readonly monitor?: string | undefined;
+  /** Whether less or more is better. Default 'min'. */
   readonly mode?: 'max' | 'min' | undefined;
+  /** Epochs without a better value, >= 1. Default 3. */
   readonly patience?: number | undefined;
+  /** What a value must be better by, >= 0. Default 0. */
   readonly min_delta?: number | undefined;
 }
 
 /** See `CheckpointOptions`. */
 export interface CheckpointSection {
+  /** Steps of the optimizer between two checkpoints. Default: none within an epoch. */
   readonly every_steps?: number | undefined;
+  /** Epochs between two checkpoints. Default 1. */
   readonly every_epochs?: number | undefined;
+  /** How many are kept, the newest. Default 1. */
   readonly keep?: number | undefined;
 }
 
 /** A section `[[model]]`, the template merged in. */
 export interface ModelSection extends ComponentConfig {
+  /** Names the folders of its runs. */
   readonly name: string;
   /** 0: no training. */
   readonly epochs: number;
+  /** Samples of a batch. Default 32. */
   readonly batch_size: number;
   /** Whether to begin with the weights of the last run of this name. */
   readonly load: boolean;
+  /** Whether it is trained. Default true. */
   readonly train: boolean;
+  /** Whether it is measured at the end. Default true. */
   readonly evaluate: boolean;
+  /** Whether it is passed over. Default false. */
   readonly disabled: boolean;
   /** None: training does not change the weights. */
   readonly optimizer?: OptimizerSection | undefined;
@@ -83,18 +100,28 @@ export interface ModelSection extends ComponentConfig {
   readonly gradient_clip_val?: number | undefined;
   /** Default 'norm'. */
   readonly gradient_clip_algorithm?: 'norm' | 'value' | undefined;
+  /** When training ends before its last epoch. Default: never. */
   readonly early_stopping?: EarlyStoppingSection | undefined;
   /** When checkpoints are written; false for none. */
   readonly checkpoint?: CheckpointSection | false | undefined;
   /** Settings for quantization. */
-  readonly update?: { readonly quant_params?: Readonly<Record<string, unknown>> | undefined } | undefined;
+  readonly update?:
+    | {
+        /** What `createNeuron` gets. */
+        readonly quant_params?: Readonly<Record<string, unknown>> | undefined;
+      }
+    | undefined;
 }
 
 /** The fixed part of an experiment, checked, with its defaults, the template merged into the models. */
 export interface ExperimentConfig {
+  /** The section `[bench]`. */
   readonly bench: BenchSection;
+  /** The section `[learningframework]`. */
   readonly learningframework: ComponentConfig;
+  /** The section `[dataset]`. */
   readonly dataset: ComponentConfig;
+  /** The sections `[[model]]`, in their order. */
   readonly model: readonly ModelSection[];
   /** Sections of the format that this version does not use, as they stand. */
   readonly unsupported: Readonly<Record<string, unknown>>;

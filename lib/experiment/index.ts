@@ -3,10 +3,13 @@ export { checkExperiment, readExperiment } from './experiment.js';
 export { type LoadedRun, loadRun, type MetricsRecord } from './folder.js';
 export type {
   BenchSection,
+  CheckpointSection,
   ComponentConfig,
+  EarlyStoppingSection,
   ExperimentConfig,
   ModelSection,
   OptimizerSection,
+  SchedulerSection,
 } from './format.js';
 export {
   type Part,

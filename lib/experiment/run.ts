@@ -42,9 +42,13 @@ export type Part = 'train' | 'valid' | 'test';
 export type RunEvent =
   | {
       readonly event: 'start';
+      /** Name of the model. */
       readonly model: string;
+      /** Run index. */
       readonly run: number;
+      /** The run's seed. */
       readonly seed: number;
+      /** Where its files are. */
       readonly folder: string;
       /** Number of all parameters. */
       readonly parameters: number;
@@ -54,9 +58,11 @@ export type RunEvent =
   | {
       /** Comes after `start` where a run goes on. */
       readonly event: 'resume';
+      /** Its folder. */
       readonly checkpoint: string;
-      /** Finished epochs, and batches of the one after them. */
+      /** Finished epochs. */
       readonly epochs: number;
+      /** Batches of the epoch after them. */
       readonly batches: number;
       /** Why the last bits of results may differ from those of a run that was never stopped. */
       readonly notes: readonly string[];
@@ -64,18 +70,40 @@ export type RunEvent =
   | {
       /** In place of all others: the run was finished before. */
       readonly event: 'skip';
+      /** Name of the model. */
       readonly model: string;
+      /** Run index. */
       readonly run: number;
+      /** Where its files are. */
       readonly folder: string;
+      /** What was measured then. */
       readonly metrics: Evaluation;
     }
   | ({ readonly event: 'step' } & StepInfo)
-  | { readonly event: 'epoch'; readonly epochs: number; readonly metrics: EpochMetrics }
-  | { readonly event: 'early-stop'; readonly epoch: number }
-  | { readonly event: 'evaluation'; readonly part: Part; readonly metrics: Evaluation }
+  | {
+      readonly event: 'epoch';
+      /** All epochs. */
+      readonly epochs: number;
+      /** What was measured in this one. */
+      readonly metrics: EpochMetrics;
+    }
+  | {
+      readonly event: 'early-stop';
+      /** The last epoch. */
+      readonly epoch: number;
+    }
+  | {
+      readonly event: 'evaluation';
+      /** What it was measured on. */
+      readonly part: Part;
+      /** What was measured. */
+      readonly metrics: Evaluation;
+    }
   | {
       readonly event: 'end';
+      /** Where its files are. */
       readonly folder: string;
+      /** Whether `signal` has ended it before its last epoch. */
       readonly interrupted: boolean;
       /** Whether there is a checkpoint to go on from. */
       readonly resumable: boolean;
@@ -93,13 +121,17 @@ export interface RunOptions {
   readonly resume?: boolean | string | undefined;
   /** When it aborts, the current step is finished and what was learned is written. */
   readonly signal?: AbortSignal | undefined;
+  /** Called with what happens, while it happens. */
   readonly report?: ((event: RunEvent) => void) | undefined;
 }
 
 /** What became of one run. */
 export interface RunResult extends RunName {
+  /** The run's seed, `bench.seed` plus the run index. */
   readonly seed: number;
+  /** Where its files are. */
   readonly folder: string;
+  /** Whether `signal` has ended it before its last epoch. */
   readonly interrupted: boolean;
   /** Of the evaluation at the end: `train_acc`, `test_acc`, ..., and `cm`, `ncm` of the last part. */
   readonly metrics: Evaluation;

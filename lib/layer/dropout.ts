@@ -11,6 +11,7 @@ import { MemoryModule, State, type StepLike } from './memory.js';
  * dropped is silent for the whole sequence.
  */
 export class Dropout extends MemoryModule {
+  /** Probability that an input is dropped. */
   readonly p: number;
   readonly #mask: State;
 

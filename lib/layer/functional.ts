@@ -4,7 +4,12 @@ import { shown } from '../parameters.js';
 import { stack, type Tensor } from '../tensor/index.js';
 
 /** Something that maps one time step to one time step. */
-export type StepFunction = ((x: Tensor) => Tensor) | { forward(x: Tensor): Tensor };
+export type StepFunction =
+  | ((x: Tensor) => Tensor)
+  | {
+      /** The step. */
+      forward(x: Tensor): Tensor;
+    };
 
 /** Sets the step mode of every module in the network that has one. @throws ConfigError for anything but 's' and 'm' */
 export function setStepMode(net: Module, mode: StepMode): void {

@@ -6,8 +6,11 @@ import { argumentError } from '../tensor/operator.js';
 
 /** What one time step of an input looks like. */
 export interface StepLike {
+  /** `[N, *]`, without the time. */
   readonly shape: readonly number[];
+  /** What the state is to be in. */
   readonly dtype: DType;
+  /** Where the state is to be. */
   readonly device: Device;
 }
 
@@ -88,6 +91,7 @@ export class State {
     this.#assigned = false;
   }
 
+  /** Back to the number that stands for the state before the first input. */
   reset(): void {
     this.#replace(null);
     this.#assigned = false;

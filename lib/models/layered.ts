@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor/index.js';
 
 /** A network of named layers, one after the other. */
 export class LayeredSNN extends SNN {
+  /** The layers in their order, by the names that weights have. */
   readonly layers: ModuleDict<Layer> = new ModuleDict<Layer>();
 
   /**

@@ -28,7 +28,9 @@ export interface SCNNOptions extends Omit<SNNOptions, 'timesteps'> {
   readonly filters: readonly number[];
   /** Of each convolution, as the next three. */
   readonly kernelSizes: readonly MapSize[];
+  /** Zeros on both sides of the map. */
   readonly paddings: readonly MapSize[];
+  /** Steps of the kernel, >= 1. */
   readonly strides: readonly MapSize[];
   /** Max-pooling after each convolution's neuron; 0 for none. */
   readonly poolSizes: readonly MapSize[];

@@ -44,12 +44,19 @@ export type Backend = 'torch' | 'cupy' | 'triton' | 'inductor' | 'lava';
 
 /** The options with their defaults filled in. */
 export interface BaseNodeParameters {
+  /** As in the options. */
   readonly vThreshold: number | Tensor;
+  /** Null for the soft reset. */
   readonly vReset: number | null;
+  /** The instance. */
   readonly surrogateFunction: Surrogate;
+  /** As in the options. */
   readonly detachReset: boolean;
+  /** As in the options. */
   readonly stepMode: StepMode;
+  /** As in the options. */
   readonly backend: Backend;
+  /** As in the options. */
   readonly storeVSeq: boolean;
 }
 
@@ -75,14 +82,21 @@ export const baseParameters: ParameterTable = {
 
 /** The named arguments that the operators of all neurons share. */
 export interface MembraneArguments {
+  /** A number for all neurons. */
   readonly vThreshold?: number;
   /** Instead of the number, in the dtype that is computed in. */
   readonly vThresholdTensor?: Tensor;
+  /** Null for the soft reset. */
   readonly vReset: number | null;
+  /** Whether the spike's part in the reset has no gradient. */
   readonly detachReset: boolean;
+  /** Its name in the kernels. */
   readonly surrogate: string;
+  /** Its parameters in the kernels' order. */
   readonly surrogateParams: readonly number[];
+  /** Spikes, or else the surrogate's primitive. */
   readonly spiking: boolean;
+  /** Whether the membrane of every step is wanted. */
   readonly storeVSeq: boolean;
 }
 
@@ -96,8 +110,11 @@ export type MembraneResult = readonly [sSeq: Tensor, vOut: Tensor, vSeq: Tensor 
 export abstract class BaseNode extends MemoryModule {
   /** A number, or a tensor that broadcasts to the shape of one step; a Parameter is learned. */
   vThreshold: number | Tensor;
+  /** Membrane after a spike; null for the soft reset, which subtracts the threshold. */
   vReset: number | null;
+  /** Whether the spike's part in the reset has no gradient. */
   detachReset: boolean;
+  /** As in the options; it changes nothing. */
   backend: Backend;
   #surrogateFunction: Surrogate;
   #storeVSeq: boolean;

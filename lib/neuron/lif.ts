@@ -40,6 +40,7 @@ export class LIFNode extends BaseNode {
 
   /** Membrane time constant in steps, > 1; a Parameter is learned. */
   tau: number | Tensor;
+  /** Whether the input is divided by `tau` as the leak is. */
   decayInput: boolean;
 
   /** Takes the options in camelCase or under their established snake_case names. @throws ConfigError */

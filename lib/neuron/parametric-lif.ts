@@ -38,6 +38,7 @@ export class ParametricLIFNode extends BaseNode {
 
   /** -ln(tau - 1); one number, shape `[]`. */
   readonly w: Parameter;
+  /** Whether the input is multiplied by r as the leak is. */
   decayInput: boolean;
 
   /** Takes the options in camelCase or under their established snake_case names. @throws ConfigError */

@@ -34,8 +34,11 @@ const NAMES: ReadonlyMap<string, string> = new Map([
  * its own and updates the running ones; in 'm' there is one set of statistics over time and batch, and one update.
  */
 abstract class BatchNorm extends StatelessLayer {
+  /** Channels, the second dimension of a step. */
   readonly numFeatures: number;
+  /** Added to the variance. */
   readonly eps: number;
+  /** Weight of a batch in the running statistics; null for the plain mean over all batches. */
   readonly momentum: number | null;
   /** `[numFeatures]`, ones at first; null without `affine` */
   weight: Parameter | null;

@@ -14,6 +14,7 @@ export class Sequential extends Module {
     return this.#layers.reduce((input, layer) => layer.forward(input), x);
   }
 
+  /** Number of layers. */
   get length(): number {
     return this.#layers.length;
   }
@@ -41,6 +42,7 @@ export class ModuleList<M extends Module = Layer> extends Module {
     for (const module of modules) this.append(module);
   }
 
+  /** Number of modules. */
   get length(): number {
     return this.#modules.length;
   }
@@ -50,6 +52,7 @@ export class ModuleList<M extends Module = Layer> extends Module {
     return this.#modules.at(index);
   }
 
+  /** Adds a module at the end; returns this. @throws TypeError for something else */
   append(module: M): this {
     this.#modules.push(checkModule(module, 'ModuleList'));
     return this;
@@ -74,18 +77,22 @@ export class ModuleDict<M extends Module = Layer> extends Module {
     for (const [name, module] of entries as Iterable<readonly [string, M]>) this.set(name, module);
   }
 
+  /** Number of modules. */
   get size(): number {
     return this.#modules.size;
   }
 
+  /** The module of that name, if there is one. */
   get(name: string): M | undefined {
     return this.#modules.get(name);
   }
 
+  /** Whether there is a module of that name. */
   has(name: string): boolean {
     return this.#modules.has(name);
   }
 
+  /** Adds a module, or replaces the one of that name; returns this. @throws TypeError for a name that is empty or has dots */
   set(name: string, module: M): this {
     if (typeof name !== 'string' || name === '' || name.includes('.')) {
       throw new TypeError(`ModuleDict: a name must be a non-empty string without dots, got ${String(name)}`);
@@ -94,14 +101,17 @@ export class ModuleDict<M extends Module = Layer> extends Module {
     return this;
   }
 
+  /** The names in their order. */
   keys(): Iterator<string> & Iterable<string> {
     return this.#modules.keys();
   }
 
+  /** The modules in their order. */
   values(): Iterator<M> & Iterable<M> {
     return this.#modules.values();
   }
 
+  /** Names and modules in their order. */
   entries(): Iterator<[string, M]> & Iterable<[string, M]> {
     return this.#modules.entries();
   }

@@ -29,13 +29,21 @@ const OPTIONS = ['stride', 'padding', 'paddingMode', 'dilation', 'groups', 'bias
 const PADDING_MODES: readonly unknown[] = ['zeros', 'reflect', 'replicate', 'circular'];
 
 abstract class Conv extends StatelessLayer {
+  /** Channels of the input. */
   readonly inChannels: number;
+  /** Channels of the output. */
   readonly outChannels: number;
+  /** One number a dimension, as the next ones. */
   readonly kernelSize: readonly number[];
+  /** Steps of the kernel. */
   readonly stride: readonly number[];
+  /** Elements added on both sides of each dimension, or in words. */
   readonly padding: readonly number[] | 'same' | 'valid';
+  /** What stands there. */
   readonly paddingMode: PaddingMode;
+  /** Distance of two elements under the kernel. */
   readonly dilation: readonly number[];
+  /** Blocks of channels that do not mix. */
   readonly groups: number;
   /** `[outChannels, inChannels / groups, *kernelSize]` */
   weight: Parameter;
@@ -77,6 +85,7 @@ abstract class Conv extends StatelessLayer {
     defaultWeights(this.weight, this.bias);
   }
 
+  /** The operator on a padded or unpadded batch. */
   protected abstract convolve(x: Tensor, padding: Size | 'same' | 'valid'): Tensor;
 
   protected override step(x: Tensor): Tensor {

@@ -13,7 +13,9 @@ export interface FlattenOptions extends StepOptions {
 /** `[N, C, H, W]` -> `[N, C * H * W]`; in step mode 'm' `[T, N, C, H, W]` -> `[T, N, C * H * W]`. */
 export class Flatten extends StatelessLayer {
   protected override readonly ranks: readonly number[] = [];
+  /** First dimension of one step that is flattened. */
   readonly startDim: number;
+  /** Last dimension of one step that is flattened. */
   readonly endDim: number;
 
   constructor(options: FlattenOptions = {}) {

@@ -1,3 +1,4 @@
+export type { Size } from './arguments.js';
 export { BatchNorm1d, BatchNorm2d, type BatchNormOptions } from './batch-norm.js';
 export { type ClipGradNormOptions, clipGradNorm, clipGradValue } from './clip-grad.js';
 export { ModuleDict, ModuleList, Sequential } from './containers.js';

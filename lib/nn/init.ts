@@ -9,6 +9,7 @@ export type FanMode = 'fan_in' | 'fan_out';
 
 /** Where the random numbers come from; default: libtorch's own generator (`manualSeed`). */
 export interface InitOptions {
+  /** Null is libtorch's own too. */
   readonly generator?: Generator | null;
 }
 
@@ -43,7 +44,12 @@ export function calculateGain(nonlinearity: Nonlinearity, slope: number = 0.01):
 }
 
 /** Inputs and outputs of one unit of a weight `[out, in, *kernel]`. */
-export function fanInAndFanOut(weight: Tensor): { readonly fanIn: number; readonly fanOut: number } {
+export function fanInAndFanOut(weight: Tensor): {
+  /** Inputs times the kernel's size. */
+  readonly fanIn: number;
+  /** Outputs times the kernel's size. */
+  readonly fanOut: number;
+} {
   const [out, inputs, ...kernel] = weight.shape;
   if (out === undefined || inputs === undefined) {
     throw argumentError('fanInAndFanOut', 'weight', 'a tensor of at least two dimensions', weight.shape);

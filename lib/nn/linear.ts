@@ -20,7 +20,9 @@ export interface WeightOptions extends StepOptions {
  * Weights start as PyTorch's: U(-1/sqrt(inFeatures), 1/sqrt(inFeatures)).
  */
 export class Linear extends StepModule {
+  /** Size of the input's last dimension. */
   readonly inFeatures: number;
+  /** Size of the output's last dimension. */
   readonly outFeatures: number;
   /** `[outFeatures, inFeatures]` */
   weight: Parameter;

@@ -29,6 +29,7 @@ function checkReduction(reduction: unknown, loss: string): Reduction {
 
 /** Squared difference of two tensors of one shape. */
 export class MSELoss extends Module {
+  /** What becomes of the single values. */
   readonly reduction: Reduction;
 
   constructor(options: LossOptions = {}) {
@@ -79,9 +80,13 @@ export function crossEntropy(input: Tensor, target: Tensor, options: CrossEntrop
 
 /** `crossEntropy` as a module; the weights go where it goes. */
 export class CrossEntropyLoss extends Module {
+  /** What becomes of the single values. */
   readonly reduction: Reduction;
+  /** Targets of this index do not count. */
   readonly ignoreIndex: number;
+  /** Share of the target that is spread over all classes. */
   readonly labelSmoothing: number;
+  /** A factor for each class, `[classes]`, or null. */
   weight: Buffer | null;
 
   constructor(options: CrossEntropyOptions = {}) {

@@ -21,6 +21,7 @@ export type ForwardHook = (module: Module, inputs: unknown[], output: unknown) =
 
 /** What registering a hook returns. */
 export interface HookHandle {
+  /** The hook is not called any more; harmless when repeated. */
   remove(): void;
 }
 
@@ -80,6 +81,7 @@ export class Module {
     }
   }
 
+  /** This module and all below it, each once, parents first. */
   *modules(): Generator<Module> {
     for (const [, module] of this.namedModules()) yield module;
   }
@@ -94,6 +96,7 @@ export class Module {
     }
   }
 
+  /** The modules directly below this one. */
   *children(): Generator<Module> {
     for (const [, module] of this.namedChildren()) yield module;
   }
@@ -103,6 +106,7 @@ export class Module {
     yield* this.#named(Parameter);
   }
 
+  /** All parameters, each once. */
   *parameters(): Generator<Parameter> {
     for (const [, found] of this.namedParameters()) yield found;
   }
@@ -112,6 +116,7 @@ export class Module {
     yield* this.#named(Buffer);
   }
 
+  /** All buffers, each once. */
   *buffers(): Generator<Buffer> {
     for (const [, found] of this.namedBuffers()) yield found;
   }

@@ -42,9 +42,13 @@ export interface AvgPool2dOptions extends AvgPoolOptions {
 const POOL = ['stride', 'padding', 'ceilMode', 'stepMode'];
 
 abstract class Pool extends StatelessLayer {
+  /** Size of the window, one number a dimension, as the next ones. */
   readonly kernelSize: readonly number[];
+  /** Steps of the window. */
   readonly stride: readonly number[];
+  /** Elements added on both sides. */
   readonly padding: readonly number[];
+  /** Whether the last window counts even if it is not complete. */
   readonly ceilMode: boolean;
 
   constructor(dims: number, kernelSize: Size, options: PoolOptions, names: readonly string[]) {
@@ -63,6 +67,7 @@ abstract class Pool extends StatelessLayer {
 }
 
 abstract class MaxPool extends Pool {
+  /** Distance of two elements in the window. */
   readonly dilation: readonly number[];
 
   constructor(dims: number, kernelSize: Size, options: MaxPoolOptions) {
@@ -70,6 +75,7 @@ abstract class MaxPool extends Pool {
     this.dilation = checkSize(options.dilation ?? 1, dims, 1, new.target.name, 'dilation');
   }
 
+  /** The operator on one batch. */
   protected abstract pool(x: Tensor): Tensor;
 
   // The largest of one value needs no pass over the data, and no memory of where it was.
@@ -108,6 +114,7 @@ export class MaxPool2d extends MaxPool {
 /** Mean of each window, over `[N, C, L]`; in step mode 'm' over `[T, N, C, L]`. */
 export class AvgPool1d extends Pool {
   protected override readonly ranks: readonly number[] = [3];
+  /** Whether the zeros of the padding count in the mean. */
   readonly countIncludePad: boolean;
 
   constructor(kernelSize: Size, options: AvgPoolOptions = {}) {
@@ -123,7 +130,9 @@ export class AvgPool1d extends Pool {
 /** Mean of each window, over `[N, C, H, W]`; in step mode 'm' over `[T, N, C, H, W]`. */
 export class AvgPool2d extends Pool {
   protected override readonly ranks: readonly number[] = [4];
+  /** Whether the zeros of the padding count in the mean. */
   readonly countIncludePad: boolean;
+  /** Divides the sum in place of the window's size; null for that. */
   readonly divisorOverride: number | null;
 
   constructor(kernelSize: Size, options: AvgPool2dOptions = {}) {
@@ -140,6 +149,7 @@ export class AvgPool2d extends Pool {
 }
 
 abstract class AdaptiveAvgPool extends StatelessLayer {
+  /** One number a dimension. */
   readonly outputSize: readonly number[];
 
   constructor(dims: number, outputSize: Size, options: StepOptions) {
@@ -181,6 +191,7 @@ export class AdaptiveAvgPool2d extends AdaptiveAvgPool {
 }
 
 abstract class GlobalSumPool extends StatelessLayer {
+  /** The dimensions that are summed, from the last. */
   protected abstract readonly places: readonly number[];
 
   constructor(options: StepOptions = {}) {

@@ -7,7 +7,9 @@ export type StateDict = Readonly<Record<string, Tensor>>;
 
 /** What a state dictionary did not have, and what it had too much. */
 export interface LoadResult {
+  /** Names that the module has and the dictionary has not. */
   readonly missing: readonly string[];
+  /** Names that the dictionary has and the module has not. */
   readonly unexpected: readonly string[];
 }
 

@@ -58,7 +58,9 @@ export class MultiLevelSpikeCount extends Surrogate {
     ...surrogateParameters,
   };
 
+  /** The most spikes at once. */
   maxSpikeCount: number;
+  /** Where the gradient is 1, both ends included. */
   gradWindow: readonly [number, number];
 
   /** @throws ConfigError, also for a window whose end is below its beginning */

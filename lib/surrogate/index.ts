@@ -20,7 +20,12 @@ export interface SurrogateClass {
 export type SurrogateSpecification =
   | Surrogate
   | string
-  | { readonly kind: string; readonly params?: Readonly<Record<string, unknown>> };
+  | {
+      /** A name in `surrogates`. */
+      readonly kind: string;
+      /** What the class takes. Default: nothing. */
+      readonly params?: Readonly<Record<string, unknown>>;
+    };
 
 /** Surrogates by the names that configurations use (`surrogate_function`). */
 export const surrogates: Registry<SurrogateClass> = new Registry<SurrogateClass>('surrogate', {

@@ -196,7 +196,9 @@ export class PiecewiseLeakyReLU extends KernelSurrogate {
     ...surrogateParameters,
   };
 
+  /** Half the width of the steep part. */
   w: number;
+  /** Slope outside of it. */
   c: number;
 
   constructor(options: PiecewiseLeakyReLUOptions = {}) {
@@ -236,7 +238,9 @@ export class SquarewaveFourierSeries extends KernelSurrogate {
     ...surrogateParameters,
   };
 
+  /** One more than the terms of the series. */
   n: number;
+  /** Period of the square wave. */
   tPeriod: number;
 
   constructor(options: SquarewaveFourierSeriesOptions = {}) {
@@ -277,7 +281,9 @@ export class S2NN extends KernelSurrogate {
     ...surrogateParameters,
   };
 
+  /** Steepness below the threshold. */
   alpha: number;
+  /** Scale above it. */
   beta: number;
 
   constructor(options: S2NNOptions = {}) {

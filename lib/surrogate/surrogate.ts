@@ -55,6 +55,7 @@ export abstract class Surrogate {
     return surrogateIdentity(u, gradient);
   }
 
+  /** Class and parameters. */
   toString(): string {
     return `${this.constructor.name}(${this.values.join(', ')}${this.spiking ? '' : ', spiking=false'})`;
   }

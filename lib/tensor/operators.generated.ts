@@ -2910,317 +2910,892 @@ export function zerosLike(self: Tensor, options?: FactoryOptions & { readonly me
 declare module './tensor.js' {
   interface Tensor {
     [Symbol.dispose](): void;
+    /** `abs(Tensor self) -> Tensor` */
     abs(): Tensor;
+    /** `acos(Tensor self) -> Tensor` */
     acos(): Tensor;
+    /** `adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor` */
     adaptiveAvgPool1d(outputSize: number | readonly number[]): Tensor;
+    /** `adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor` */
     adaptiveAvgPool2d(outputSize: number | readonly number[]): Tensor;
+    /** `adaptive_max_pool1d(Tensor self, int[1] output_size) -> (Tensor, Tensor)` */
     adaptiveMaxPool1d(outputSize: number | readonly number[]): readonly [output: Tensor, indices: Tensor];
+    /** `adaptive_max_pool2d(Tensor self, int[2] output_size) -> (Tensor, Tensor)` */
     adaptiveMaxPool2d(outputSize: number | readonly number[]): readonly [output: Tensor, indices: Tensor];
+    /**
+     * `add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`\
+     * `add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor`\
+     * Options: alpha (1).
+     */
     add(other: Tensor | Scalar, options?: { readonly alpha?: Scalar | undefined }): Tensor;
+    /**
+     * `add_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`\
+     * `add_.Scalar(Tensor(a!) self, Scalar other, Scalar alpha=1) -> Tensor(a!)`\
+     * Options: alpha (1).
+     */
     add_(other: Tensor | Scalar, options?: { readonly alpha?: Scalar | undefined }): this;
+    /**
+     * `addcdiv_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`\
+     * Options: value (1).
+     */
     addcdiv_(tensor1: Tensor, tensor2: Tensor, options?: { readonly value?: Scalar | undefined }): this;
+    /**
+     * `addcmul_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`\
+     * Options: value (1).
+     */
     addcmul_(tensor1: Tensor, tensor2: Tensor, options?: { readonly value?: Scalar | undefined }): this;
+    /**
+     * `addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`\
+     * Options: beta (1), alpha (1).
+     */
     addmm(mat1: Tensor, mat2: Tensor, options?: { readonly beta?: Scalar | undefined; readonly alpha?: Scalar | undefined }): Tensor;
+    /**
+     * `all(Tensor self) -> Tensor`\
+     * `all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`
+     */
     all(): Tensor;
     all(dim: number, keepdim?: boolean): Tensor;
+    /** `allclose(Tensor self, Tensor other, float rtol=0.00001, float atol=1e-8, bool equal_nan=False) -> bool` */
     allclose(other: Tensor, rtol?: number, atol?: number, equalNan?: boolean): boolean;
+    /** `amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor` */
     amax(dim?: number | readonly number[], keepdim?: boolean): Tensor;
+    /** `amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor` */
     amin(dim?: number | readonly number[], keepdim?: boolean): Tensor;
+    /**
+     * `any(Tensor self) -> Tensor`\
+     * `any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`
+     */
     any(): Tensor;
     any(dim: number, keepdim?: boolean): Tensor;
+    /** `argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor` */
     argmax(dim?: number | null, keepdim?: boolean): Tensor;
+    /** `argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor` */
     argmin(dim?: number | null, keepdim?: boolean): Tensor;
+    /**
+     * `argsort.stable(Tensor self, *, bool stable, int dim=-1, bool descending=False) -> Tensor`\
+     * `argsort(Tensor self, int dim=-1, bool descending=False) -> Tensor`\
+     * Options: stable (required), dim (-1), descending (false).
+     */
     argsort(options: { readonly stable: boolean; readonly dim?: number | undefined; readonly descending?: boolean | undefined }): Tensor;
     argsort(dim?: number, descending?: boolean): Tensor;
+    /** `asin(Tensor self) -> Tensor` */
     asin(): Tensor;
+    /** `atan(Tensor self) -> Tensor` */
     atan(): Tensor;
+    /** `atan2(Tensor self, Tensor other) -> Tensor` */
     atan2(other: Tensor): Tensor;
+    /** `avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], bool ceil_mode=False, bool count_include_pad=True) -> Tensor` */
     avgPool1d(kernelSize: number | readonly number[], stride?: number | readonly number[], padding?: number | readonly number[], ceilMode?: boolean, countIncludePad?: boolean): Tensor;
+    /** `avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor` */
     avgPool2d(kernelSize: number | readonly number[], stride?: number | readonly number[], padding?: number | readonly number[], ceilMode?: boolean, countIncludePad?: boolean, divisorOverride?: number | null): Tensor;
+    /** `avg_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor` */
     avgPool3d(kernelSize: number | readonly number[], stride?: number | readonly number[], padding?: number | readonly number[], ceilMode?: boolean, countIncludePad?: boolean, divisorOverride?: number | null): Tensor;
+    /**
+     * `baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`\
+     * Options: beta (1), alpha (1).
+     */
     baddbmm(batch1: Tensor, batch2: Tensor, options?: { readonly beta?: Scalar | undefined; readonly alpha?: Scalar | undefined }): Tensor;
+    /**
+     * `bernoulli(Tensor self, *, Generator? generator=None) -> Tensor`\
+     * `bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor`\
+     * Options: generator (the device's own).
+     */
     bernoulli(options?: { readonly generator?: Generator | null | undefined }): Tensor;
     bernoulli(p: number, options?: { readonly generator?: Generator | null | undefined }): Tensor;
+    /**
+     * `bernoulli_.Tensor(Tensor(a!) self, Tensor p, *, Generator? generator=None) -> Tensor(a!)`\
+     * `bernoulli_.float(Tensor(a!) self, float p=0.5, *, Generator? generator=None) -> Tensor(a!)`\
+     * Options: generator (the device's own).
+     */
     bernoulli_(p: Tensor, options?: { readonly generator?: Generator | null | undefined }): this;
     bernoulli_(p?: number, options?: { readonly generator?: Generator | null | undefined }): this;
     bernoulli_(options: { readonly generator?: Generator | null | undefined }): this;
+    /** `binary_cross_entropy(Tensor self, Tensor target, Tensor? weight=None, int reduction=1) -> Tensor` */
     binaryCrossEntropy(target: Tensor, weight?: Tensor | null, reduction?: Reduction): Tensor;
+    /** `binary_cross_entropy_with_logits(Tensor self, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, int reduction=1) -> Tensor` */
     binaryCrossEntropyWithLogits(target: Tensor, weight?: Tensor | null, posWeight?: Tensor | null, reduction?: Reduction): Tensor;
+    /** `bincount(Tensor self, Tensor? weights=None, SymInt minlength=0) -> Tensor` */
     bincount(weights?: Tensor | null, minlength?: number): Tensor;
+    /**
+     * `bitwise_and.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `bitwise_and.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     bitwiseAnd(other: Tensor | Scalar): Tensor;
+    /**
+     * `bitwise_left_shift.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `bitwise_left_shift.Tensor_Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     bitwiseLeftShift(other: Tensor | Scalar): Tensor;
+    /** `bitwise_not(Tensor self) -> Tensor` */
     bitwiseNot(): Tensor;
+    /**
+     * `bitwise_or.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `bitwise_or.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     bitwiseOr(other: Tensor | Scalar): Tensor;
+    /**
+     * `bitwise_right_shift.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `bitwise_right_shift.Tensor_Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     bitwiseRightShift(other: Tensor | Scalar): Tensor;
+    /**
+     * `bitwise_xor.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `bitwise_xor.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     bitwiseXor(other: Tensor | Scalar): Tensor;
+    /** `bmm(Tensor self, Tensor mat2) -> Tensor` */
     bmm(mat2: Tensor): Tensor;
+    /** `broadcast_to(Tensor self, SymInt[] size) -> Tensor` */
     broadcastTo(size: readonly number[]): Tensor;
+    /**
+     * `bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor`\
+     * Options: outInt32 (false), right (false).
+     */
     bucketize(boundaries: Tensor, options?: { readonly outInt32?: boolean | undefined; readonly right?: boolean | undefined }): Tensor;
+    /** `ceil(Tensor self) -> Tensor` */
     ceil(): Tensor;
+    /** `celu(Tensor self, Scalar alpha=1) -> Tensor` */
     celu(alpha?: Scalar): Tensor;
+    /** `cholesky_solve(Tensor self, Tensor input2, bool upper=False) -> Tensor` */
     choleskySolve(input2: Tensor, upper?: boolean): Tensor;
+    /** `chunk(Tensor self, int chunks, int dim=0) -> Tensor[]` */
     chunk(chunks: number, dim?: number): Tensor[];
+    /**
+     * `clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor`\
+     * `clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor`
+     */
     clamp(min?: Tensor | null, max?: Tensor | null): Tensor;
     clamp(min?: Scalar | null, max?: Scalar | null): Tensor;
+    /**
+     * `clamp_max.Tensor(Tensor self, Tensor max) -> Tensor`\
+     * `clamp_max(Tensor self, Scalar max) -> Tensor`
+     */
     clampMax(max: Tensor | Scalar): Tensor;
+    /**
+     * `clamp_max_.Tensor(Tensor(a!) self, Tensor max) -> Tensor(a!)`\
+     * `clamp_max_(Tensor(a!) self, Scalar max) -> Tensor(a!)`
+     */
     clampMax_(max: Tensor | Scalar): this;
+    /**
+     * `clamp_min.Tensor(Tensor self, Tensor min) -> Tensor`\
+     * `clamp_min(Tensor self, Scalar min) -> Tensor`
+     */
     clampMin(min: Tensor | Scalar): Tensor;
+    /**
+     * `clamp_min_.Tensor(Tensor(a!) self, Tensor min) -> Tensor(a!)`\
+     * `clamp_min_(Tensor(a!) self, Scalar min) -> Tensor(a!)`
+     */
     clampMin_(min: Tensor | Scalar): this;
+    /**
+     * `clamp_.Tensor(Tensor(a!) self, Tensor? min=None, Tensor? max=None) -> Tensor(a!)`\
+     * `clamp_(Tensor(a!) self, Scalar? min=None, Scalar? max=None) -> Tensor(a!)`
+     */
     clamp_(min?: Tensor | null, max?: Tensor | null): this;
     clamp_(min?: Scalar | null, max?: Scalar | null): this;
+    /**
+     * `clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor`\
+     * Options: memoryFormat (null).
+     */
     clone(options?: { readonly memoryFormat?: MemoryFormat | null | undefined }): Tensor;
+    /** `col2im(Tensor self, SymInt[2] output_size, int[2] kernel_size, int[2] dilation, int[2] padding, int[2] stride) -> Tensor` */
     col2im(outputSize: number | readonly number[], kernelSize: number | readonly number[], dilation: number | readonly number[], padding: number | readonly number[], stride: number | readonly number[]): Tensor;
+    /** `constant_pad_nd(Tensor self, SymInt[] pad, Scalar value=0) -> Tensor` */
     constantPadNd(pad: readonly number[], value?: Scalar): Tensor;
+    /**
+     * `contiguous(Tensor self, *, MemoryFormat memory_format=contiguous_format) -> Tensor`\
+     * Options: memoryFormat (contiguous_format).
+     */
     contiguous(options?: { readonly memoryFormat?: MemoryFormat | undefined }): Tensor;
+    /** `copy_(Tensor(a!) self, Tensor src, bool non_blocking=False) -> Tensor(a!)` */
     copy_(src: Tensor, nonBlocking?: boolean): this;
+    /** `cos(Tensor self) -> Tensor` */
     cos(): Tensor;
+    /** `cosh(Tensor self) -> Tensor` */
     cosh(): Tensor;
+    /**
+     * `count_nonzero(Tensor self, int? dim=None) -> Tensor`\
+     * `count_nonzero.dim_IntList(Tensor self, int[] dim) -> Tensor`
+     */
     countNonzero(dim?: number | null): Tensor;
     countNonzero(dim: readonly number[]): Tensor;
+    /** `cross(Tensor self, Tensor other, int? dim=None) -> Tensor` */
     cross(other: Tensor, dim?: number | null): Tensor;
+    /** `cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100, float label_smoothing=0) -> Tensor` */
     crossEntropyLoss(target: Tensor, weight?: Tensor | null, reduction?: Reduction, ignoreIndex?: number, labelSmoothing?: number): Tensor;
+    /**
+     * `cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor`\
+     * Options: dtype (by self).
+     */
     cumprod(dim: number, options?: { readonly dtype?: DType | null | undefined }): Tensor;
+    /**
+     * `cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor`\
+     * Options: dtype (by self).
+     */
     cumsum(dim: number, options?: { readonly dtype?: DType | null | undefined }): Tensor;
+    /** `det(Tensor self) -> Tensor` */
     det(): Tensor;
+    /** `diag(Tensor self, int diagonal=0) -> Tensor` */
     diag(diagonal?: number): Tensor;
+    /** `diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1) -> Tensor` */
     diagEmbed(offset?: number, dim1?: number, dim2?: number): Tensor;
+    /** `diagonal(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor` */
     diagonal(offset?: number, dim1?: number, dim2?: number): Tensor;
+    /** `diff(Tensor self, int n=1, int dim=-1, Tensor? prepend=None, Tensor? append=None) -> Tensor` */
     diff(n?: number, dim?: number, prepend?: Tensor | null, append?: Tensor | null): Tensor;
+    /**
+     * `div.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor`\
+     * `div.Scalar(Tensor self, Scalar other) -> Tensor`\
+     * `div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor`\
+     * Options: roundingMode (required).
+     */
     div(other: Tensor | Scalar, options?: { readonly roundingMode?: 'trunc' | 'floor' | null | undefined }): Tensor;
+    /**
+     * `div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`\
+     * `div_.Tensor_mode(Tensor(a!) self, Tensor other, *, str? rounding_mode) -> Tensor(a!)`\
+     * `div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`\
+     * `div_.Scalar_mode(Tensor(a!) self, Scalar other, *, str? rounding_mode) -> Tensor(a!)`\
+     * Options: roundingMode (required).
+     */
     div_(other: Tensor | Scalar, options?: { readonly roundingMode?: 'trunc' | 'floor' | null | undefined }): this;
+    /** `dot(Tensor self, Tensor tensor) -> Tensor` */
     dot(tensor: Tensor): Tensor;
+    /** `elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor` */
     elu(alpha?: Scalar, scale?: Scalar, inputScale?: Scalar): Tensor;
+    /**
+     * `empty_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`\
+     * Options: dtype (as self), device (as self), memoryFormat (null), requiresGrad (false).
+     */
     emptyLike(options?: FactoryOptions & { readonly memoryFormat?: MemoryFormat | null | undefined }): Tensor;
+    /**
+     * `eq.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `eq.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     eq(other: Tensor | Scalar): Tensor;
+    /** `equal(Tensor self, Tensor other) -> bool` */
     equal(other: Tensor): boolean;
+    /** `erf(Tensor self) -> Tensor` */
     erf(): Tensor;
+    /** `erfc(Tensor self) -> Tensor` */
     erfc(): Tensor;
+    /** `erfinv(Tensor self) -> Tensor` */
     erfinv(): Tensor;
+    /** `erfinv_(Tensor(a!) self) -> Tensor(a!)` */
     erfinv_(): this;
+    /** `exp(Tensor self) -> Tensor` */
     exp(): Tensor;
+    /** `exp2(Tensor self) -> Tensor` */
     exp2(): Tensor;
+    /** `expand(Tensor self, SymInt[] size, *, bool implicit=False) -> Tensor` */
     expand(size: readonly number[]): Tensor;
+    /** `expm1(Tensor self) -> Tensor` */
     expm1(): Tensor;
+    /**
+     * `exponential_(Tensor(a!) self, float lambd=1, *, Generator? generator=None) -> Tensor(a!)`\
+     * Options: generator (the device's own).
+     */
     exponential_(lambd?: number, options?: { readonly generator?: Generator | null | undefined }): this;
     exponential_(options: { readonly generator?: Generator | null | undefined }): this;
+    /** `fake_quantize_per_channel_affine(Tensor self, Tensor scale, Tensor zero_point, int axis, int quant_min, int quant_max) -> Tensor` */
     fakeQuantizePerChannelAffine(scale: Tensor, zeroPoint: Tensor, axis: number, quantMin: number, quantMax: number): Tensor;
+    /**
+     * `fake_quantize_per_tensor_affine.tensor_qparams(Tensor self, Tensor scale, Tensor zero_point, int quant_min, int quant_max) -> Tensor`\
+     * `fake_quantize_per_tensor_affine(Tensor self, float scale, int zero_point, int quant_min, int quant_max) -> Tensor`
+     */
     fakeQuantizePerTensorAffine(scale: Tensor, zeroPoint: Tensor, quantMin: number, quantMax: number): Tensor;
     fakeQuantizePerTensorAffine(scale: number, zeroPoint: number, quantMin: number, quantMax: number): Tensor;
+    /**
+     * `fill_.Tensor(Tensor(a!) self, Tensor value) -> Tensor(a!)`\
+     * `fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)`
+     */
     fill_(value: Tensor | Scalar): this;
+    /** `flatten.using_ints(Tensor self, int start_dim=0, int end_dim=-1) -> Tensor` */
     flatten(startDim?: number, endDim?: number): Tensor;
+    /** `flip(Tensor self, int[] dims) -> Tensor` */
     flip(dims: readonly number[]): Tensor;
+    /** `floor(Tensor self) -> Tensor` */
     floor(): Tensor;
+    /**
+     * `floor_divide(Tensor self, Tensor other) -> Tensor`\
+     * `floor_divide.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     floorDivide(other: Tensor | Scalar): Tensor;
+    /**
+     * `fmod.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `fmod.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     fmod(other: Tensor | Scalar): Tensor;
+    /**
+     * `full_like(Tensor self, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`\
+     * Options: dtype (as self), device (as self), memoryFormat (null), requiresGrad (false).
+     */
     fullLike(fillValue: Scalar, options?: FactoryOptions & { readonly memoryFormat?: MemoryFormat | null | undefined }): Tensor;
+    /**
+     * `gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor`\
+     * Options: sparseGrad (false).
+     */
     gather(dim: number, index: Tensor, options?: { readonly sparseGrad?: boolean | undefined }): Tensor;
+    /**
+     * `ge.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `ge.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     ge(other: Tensor | Scalar): Tensor;
+    /**
+     * `gelu(Tensor self, *, str approximate='none') -> Tensor`\
+     * Options: approximate ('none').
+     */
     gelu(options?: { readonly approximate?: 'none' | 'tanh' | undefined }): Tensor;
+    /** `glu(Tensor self, int dim=-1) -> Tensor` */
     glu(dim?: number): Tensor;
+    /**
+     * `gt.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `gt.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     gt(other: Tensor | Scalar): Tensor;
+    /** `hardsigmoid(Tensor self) -> Tensor` */
     hardsigmoid(): Tensor;
+    /** `hardswish(Tensor self) -> Tensor` */
     hardswish(): Tensor;
+    /** `hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor` */
     hardtanh(minVal?: Scalar, maxVal?: Scalar): Tensor;
+    /** `heaviside(Tensor self, Tensor values) -> Tensor` */
     heaviside(values: Tensor): Tensor;
+    /** `histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor` */
     histc(bins?: number, min?: Scalar, max?: Scalar): Tensor;
+    /** `huber_loss(Tensor self, Tensor target, int reduction=1, float delta=1) -> Tensor` */
     huberLoss(target: Tensor, reduction?: Reduction, delta?: number): Tensor;
+    /** `im2col(Tensor self, int[2] kernel_size, int[2] dilation, int[2] padding, int[2] stride) -> Tensor` */
     im2col(kernelSize: number | readonly number[], dilation: number | readonly number[], padding: number | readonly number[], stride: number | readonly number[]): Tensor;
+    /** `index.Tensor(Tensor self, Tensor?[] indices) -> Tensor` */
     index(indices: readonly (Tensor | null)[]): Tensor;
+    /**
+     * `index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor`\
+     * Options: alpha (1).
+     */
     indexAdd(dim: number, index: Tensor, source: Tensor, options?: { readonly alpha?: Scalar | undefined }): Tensor;
+    /**
+     * `index_add_(Tensor(a!) self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor(a!)`\
+     * Options: alpha (1).
+     */
     indexAdd_(dim: number, index: Tensor, source: Tensor, options?: { readonly alpha?: Scalar | undefined }): this;
+    /** `index_put_(Tensor(a!) self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor(a!)` */
     indexPut_(indices: readonly (Tensor | null)[], values: Tensor, accumulate?: boolean): this;
+    /** `index_select(Tensor self, int dim, Tensor index) -> Tensor` */
     indexSelect(dim: number, index: Tensor): Tensor;
+    /** `inner(Tensor self, Tensor other) -> Tensor` */
     inner(other: Tensor): Tensor;
+    /** `inverse(Tensor self) -> Tensor` */
     inverse(): Tensor;
+    /** `isclose(Tensor self, Tensor other, float rtol=0.00001, float atol=1e-8, bool equal_nan=False) -> Tensor` */
     isclose(other: Tensor, rtol?: number, atol?: number, equalNan?: boolean): Tensor;
+    /** `isfinite(Tensor self) -> Tensor` */
     isfinite(): Tensor;
+    /** `isinf(Tensor self) -> Tensor` */
     isinf(): Tensor;
+    /** `isnan(Tensor self) -> Tensor` */
     isnan(): Tensor;
+    /**
+     * `kl_div(Tensor self, Tensor target, int reduction=1, *, bool log_target=False) -> Tensor`\
+     * Options: logTarget (false).
+     */
     klDiv(target: Tensor, reduction?: Reduction, options?: { readonly logTarget?: boolean | undefined }): Tensor;
     klDiv(target: Tensor, options: { readonly logTarget?: boolean | undefined }): Tensor;
+    /** `kron(Tensor self, Tensor other) -> Tensor` */
     kron(other: Tensor): Tensor;
+    /** `kthvalue(Tensor self, SymInt k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)` */
     kthvalue(k: number, dim?: number, keepdim?: boolean): readonly [values: Tensor, indices: Tensor];
+    /** `l1_loss(Tensor self, Tensor target, int reduction=1) -> Tensor` */
     l1Loss(target: Tensor, reduction?: Reduction): Tensor;
+    /**
+     * `le.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `le.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     le(other: Tensor | Scalar): Tensor;
+    /** `leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor` */
     leakyRelu(negativeSlope?: Scalar): Tensor;
+    /**
+     * `lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor`\
+     * `lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor`
+     */
     lerp(end: Tensor, weight: Tensor | Scalar): Tensor;
+    /**
+     * `lerp_.Tensor(Tensor(a!) self, Tensor end, Tensor weight) -> Tensor(a!)`\
+     * `lerp_.Scalar(Tensor(a!) self, Tensor end, Scalar weight) -> Tensor(a!)`
+     */
     lerp_(end: Tensor, weight: Tensor | Scalar): this;
+    /**
+     * `linalg_cholesky(Tensor self, *, bool upper=False) -> Tensor`\
+     * Options: upper (false).
+     */
     linalgCholesky(options?: { readonly upper?: boolean | undefined }): Tensor;
+    /** `linalg_eigh(Tensor self, str UPLO='L') -> (Tensor eigenvalues, Tensor eigenvectors)` */
     linalgEigh(UPLO?: 'L' | 'U'): readonly [eigenvalues: Tensor, eigenvectors: Tensor];
+    /**
+     * `linalg_lstsq(Tensor self, Tensor b, float? rcond=None, *, str? driver=None) -> (Tensor solution, Tensor residuals, Tensor rank, Tensor singular_values)`\
+     * Options: driver (null).
+     */
     linalgLstsq(b: Tensor, rcond?: number | null, options?: { readonly driver?: 'gels' | 'gelsy' | 'gelsd' | 'gelss' | null | undefined }): readonly [solution: Tensor, residuals: Tensor, rank: Tensor, singularValues: Tensor];
     linalgLstsq(b: Tensor, options: { readonly driver?: 'gels' | 'gelsy' | 'gelsd' | 'gelss' | null | undefined }): readonly [solution: Tensor, residuals: Tensor, rank: Tensor, singularValues: Tensor];
+    /**
+     * `linalg_matrix_norm(Tensor self, Scalar ord, int[] dim=[-2, -1], bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`\
+     * `linalg_matrix_norm.str_ord(Tensor self, str ord='fro', int[] dim=[-2, -1], bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`\
+     * Options: dtype (by self).
+     */
     linalgMatrixNorm(ord: Scalar, dim?: readonly number[], keepdim?: boolean, options?: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgMatrixNorm(ord?: string, dim?: readonly number[], keepdim?: boolean, options?: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgMatrixNorm(options: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgMatrixNorm(ord: Scalar | string, options: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgMatrixNorm(ord: Scalar | string, dim: readonly number[], options: { readonly dtype?: DType | null | undefined }): Tensor;
+    /**
+     * `linalg_norm(Tensor self, Scalar? ord=None, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`\
+     * `linalg_norm.ord_str(Tensor self, str ord, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`\
+     * Options: dtype (by self).
+     */
     linalgNorm(ord?: Scalar | null, dim?: number | readonly number[] | null, keepdim?: boolean, options?: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgNorm(options: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgNorm(ord: string, dim?: number | readonly number[] | null, keepdim?: boolean, options?: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgNorm(ord: Scalar | null | string, options: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgNorm(ord: Scalar | null | string, dim: number | readonly number[] | null, options: { readonly dtype?: DType | null | undefined }): Tensor;
+    /**
+     * `linalg_pinv.atol_rtol_float(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) -> Tensor`\
+     * Options: atol (null), rtol (null), hermitian (false).
+     */
     linalgPinv(options?: { readonly atol?: number | null | undefined; readonly rtol?: number | null | undefined; readonly hermitian?: boolean | undefined }): Tensor;
+    /**
+     * `linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`\
+     * Options: dtype (by self).
+     */
     linalgVectorNorm(ord?: Scalar, dim?: number | readonly number[] | null, keepdim?: boolean, options?: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgVectorNorm(options: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgVectorNorm(ord: Scalar, options: { readonly dtype?: DType | null | undefined }): Tensor;
     linalgVectorNorm(ord: Scalar, dim: number | readonly number[] | null, options: { readonly dtype?: DType | null | undefined }): Tensor;
+    /** `log(Tensor self) -> Tensor` */
     log(): Tensor;
+    /** `log10(Tensor self) -> Tensor` */
     log10(): Tensor;
+    /** `log1p(Tensor self) -> Tensor` */
     log1p(): Tensor;
+    /** `log2(Tensor self) -> Tensor` */
     log2(): Tensor;
+    /** `log_sigmoid(Tensor self) -> Tensor` */
     logSigmoid(): Tensor;
+    /** `log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor` */
     logSoftmax(dim: number, dtype?: DType | null): Tensor;
+    /** `logical_and(Tensor self, Tensor other) -> Tensor` */
     logicalAnd(other: Tensor): Tensor;
+    /** `logical_not(Tensor self) -> Tensor` */
     logicalNot(): Tensor;
+    /** `logical_or(Tensor self, Tensor other) -> Tensor` */
     logicalOr(other: Tensor): Tensor;
+    /** `logical_xor(Tensor self, Tensor other) -> Tensor` */
     logicalXor(other: Tensor): Tensor;
+    /** `logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor` */
     logsumexp(dim: number | readonly number[], keepdim?: boolean): Tensor;
+    /**
+     * `lt.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `lt.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     lt(other: Tensor | Scalar): Tensor;
+    /**
+     * `masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor`\
+     * `masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor`
+     */
     maskedFill(mask: Tensor, value: Tensor | Scalar): Tensor;
+    /**
+     * `masked_fill_.Tensor(Tensor(a!) self, Tensor mask, Tensor value) -> Tensor(a!)`\
+     * `masked_fill_.Scalar(Tensor(a!) self, Tensor mask, Scalar value) -> Tensor(a!)`
+     */
     maskedFill_(mask: Tensor, value: Tensor | Scalar): this;
+    /** `masked_select(Tensor self, Tensor mask) -> Tensor` */
     maskedSelect(mask: Tensor): Tensor;
+    /** `matmul(Tensor self, Tensor other) -> Tensor` */
     matmul(other: Tensor): Tensor;
+    /**
+     * `max.other(Tensor self, Tensor other) -> Tensor`\
+     * `max(Tensor self) -> Tensor`\
+     * `max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`
+     */
     max(other: Tensor): Tensor;
     max(): Tensor;
     max(dim: number, keepdim?: boolean): readonly [values: Tensor, indices: Tensor];
+    /** `max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> Tensor` */
     maxPool1d(kernelSize: number | readonly number[], stride?: number | readonly number[], padding?: number | readonly number[], dilation?: number | readonly number[], ceilMode?: boolean): Tensor;
+    /** `max_pool1d_with_indices(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> (Tensor, Tensor)` */
     maxPool1dWithIndices(kernelSize: number | readonly number[], stride?: number | readonly number[], padding?: number | readonly number[], dilation?: number | readonly number[], ceilMode?: boolean): readonly [output: Tensor, indices: Tensor];
+    /** `max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], int[2] dilation=[1, 1], bool ceil_mode=False) -> Tensor` */
     maxPool2d(kernelSize: number | readonly number[], stride?: number | readonly number[], padding?: number | readonly number[], dilation?: number | readonly number[], ceilMode?: boolean): Tensor;
+    /** `max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], int[2] dilation=[1, 1], bool ceil_mode=False) -> (Tensor, Tensor)` */
     maxPool2dWithIndices(kernelSize: number | readonly number[], stride?: number | readonly number[], padding?: number | readonly number[], dilation?: number | readonly number[], ceilMode?: boolean): readonly [output: Tensor, indices: Tensor];
+    /** `max_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], int[3] dilation=[1, 1, 1], bool ceil_mode=False) -> Tensor` */
     maxPool3d(kernelSize: number | readonly number[], stride?: number | readonly number[], padding?: number | readonly number[], dilation?: number | readonly number[], ceilMode?: boolean): Tensor;
+    /** `max_pool3d_with_indices(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], int[3] dilation=[1, 1, 1], bool ceil_mode=False) -> (Tensor, Tensor)` */
     maxPool3dWithIndices(kernelSize: number | readonly number[], stride?: number | readonly number[], padding?: number | readonly number[], dilation?: number | readonly number[], ceilMode?: boolean): readonly [output: Tensor, indices: Tensor];
+    /** `maximum(Tensor self, Tensor other) -> Tensor` */
     maximum(other: Tensor): Tensor;
+    /**
+     * `mean(Tensor self, *, ScalarType? dtype=None) -> Tensor`\
+     * `mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`\
+     * Options: dtype (by self).
+     */
     mean(options?: { readonly dtype?: DType | null | undefined }): Tensor;
     mean(dim: number | readonly number[] | null, keepdim?: boolean, options?: { readonly dtype?: DType | null | undefined }): Tensor;
     mean(dim: number | readonly number[] | null, options: { readonly dtype?: DType | null | undefined }): Tensor;
+    /**
+     * `median(Tensor self) -> Tensor`\
+     * `median.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`
+     */
     median(): Tensor;
     median(dim: number, keepdim?: boolean): readonly [values: Tensor, indices: Tensor];
+    /**
+     * `min.other(Tensor self, Tensor other) -> Tensor`\
+     * `min(Tensor self) -> Tensor`\
+     * `min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`
+     */
     min(other: Tensor): Tensor;
     min(): Tensor;
     min(dim: number, keepdim?: boolean): readonly [values: Tensor, indices: Tensor];
+    /** `minimum(Tensor self, Tensor other) -> Tensor` */
     minimum(other: Tensor): Tensor;
+    /** `mish(Tensor self) -> Tensor` */
     mish(): Tensor;
+    /** `mm(Tensor self, Tensor mat2) -> Tensor` */
     mm(mat2: Tensor): Tensor;
+    /**
+     * `movedim.int(Tensor self, int source, int destination) -> Tensor`\
+     * `movedim.intlist(Tensor self, int[] source, int[] destination) -> Tensor`
+     */
     movedim(source: number, destination: number): Tensor;
     movedim(source: readonly number[], destination: readonly number[]): Tensor;
+    /** `mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor` */
     mseLoss(target: Tensor, reduction?: Reduction): Tensor;
+    /**
+     * `mul.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `mul.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     mul(other: Tensor | Scalar): Tensor;
+    /**
+     * `mul_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`\
+     * `mul_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`
+     */
     mul_(other: Tensor | Scalar): this;
+    /**
+     * `multinomial(Tensor self, SymInt num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor`\
+     * Options: generator (the device's own).
+     */
     multinomial(numSamples: number, replacement?: boolean, options?: { readonly generator?: Generator | null | undefined }): Tensor;
     multinomial(numSamples: number, options: { readonly generator?: Generator | null | undefined }): Tensor;
+    /** `mv(Tensor self, Tensor vec) -> Tensor` */
     mv(vec: Tensor): Tensor;
+    /** `nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor` */
     nanToNum(nan?: number | null, posinf?: number | null, neginf?: number | null): Tensor;
+    /** `narrow(Tensor self, int dim, SymInt start, SymInt length) -> Tensor` */
     narrow(dim: number, start: number, length: number): Tensor;
+    /**
+     * `ne.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `ne.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     ne(other: Tensor | Scalar): Tensor;
+    /** `neg(Tensor self) -> Tensor` */
     neg(): Tensor;
+    /** `nll_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor` */
     nllLoss(target: Tensor, weight?: Tensor | null, reduction?: Reduction, ignoreIndex?: number): Tensor;
+    /** `nonzero(Tensor self) -> Tensor` */
     nonzero(): Tensor;
+    /**
+     * `norm.Scalar(Tensor self, Scalar p=2) -> Tensor`\
+     * `norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor`
+     */
     norm(p?: Scalar): Tensor;
     norm(p: Scalar | null, dim: number | readonly number[], keepdim?: boolean): Tensor;
+    /**
+     * `normal_(Tensor(a!) self, float mean=0, float std=1, *, Generator? generator=None) -> Tensor(a!)`\
+     * Options: generator (the device's own).
+     */
     normal_(mean?: number, std?: number, options?: { readonly generator?: Generator | null | undefined }): this;
     normal_(options: { readonly generator?: Generator | null | undefined }): this;
     normal_(mean: number, options: { readonly generator?: Generator | null | undefined }): this;
+    /** `one_hot(Tensor self, int num_classes=-1) -> Tensor` */
     oneHot(numClasses?: number): Tensor;
+    /**
+     * `ones_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`\
+     * Options: dtype (as self), device (as self), memoryFormat (null), requiresGrad (false).
+     */
     onesLike(options?: FactoryOptions & { readonly memoryFormat?: MemoryFormat | null | undefined }): Tensor;
+    /** `outer(Tensor self, Tensor vec2) -> Tensor` */
     outer(vec2: Tensor): Tensor;
+    /** `pad(Tensor self, SymInt[] pad, str mode='constant', float? value=None) -> Tensor` */
     pad(pad: readonly number[], mode?: 'constant' | 'reflect' | 'replicate' | 'circular', value?: number | null): Tensor;
+    /** `permute(Tensor self, int[] dims) -> Tensor` */
     permute(dims: readonly number[]): Tensor;
+    /** `pixel_shuffle(Tensor self, int upscale_factor) -> Tensor` */
     pixelShuffle(upscaleFactor: number): Tensor;
+    /** `poisson(Tensor self, Generator? generator=None) -> Tensor` */
     poisson(generator?: Generator | null): Tensor;
+    /**
+     * `pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor`\
+     * `pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor`
+     */
     pow(exponent: Tensor | Scalar): Tensor;
+    /**
+     * `pow_.Tensor(Tensor(a!) self, Tensor exponent) -> Tensor(a!)`\
+     * `pow_.Scalar(Tensor(a!) self, Scalar exponent) -> Tensor(a!)`
+     */
     pow_(exponent: Tensor | Scalar): this;
+    /** `prelu(Tensor self, Tensor weight) -> Tensor` */
     prelu(weight: Tensor): Tensor;
+    /**
+     * `prod(Tensor self, *, ScalarType? dtype=None) -> Tensor`\
+     * `prod.dim_int(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`\
+     * Options: dtype (by self).
+     */
     prod(options?: { readonly dtype?: DType | null | undefined }): Tensor;
     prod(dim: number, keepdim?: boolean, options?: { readonly dtype?: DType | null | undefined }): Tensor;
     prod(dim: number, options: { readonly dtype?: DType | null | undefined }): Tensor;
+    /**
+     * `quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor`\
+     * `quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor`\
+     * Options: interpolation ('linear').
+     */
     quantile(q: Tensor | number, dim?: number | null, keepdim?: boolean, options?: { readonly interpolation?: 'linear' | 'lower' | 'higher' | 'midpoint' | 'nearest' | undefined }): Tensor;
     quantile(q: Tensor | number, options: { readonly interpolation?: 'linear' | 'lower' | 'higher' | 'midpoint' | 'nearest' | undefined }): Tensor;
     quantile(q: Tensor | number, dim: number | null, options: { readonly interpolation?: 'linear' | 'lower' | 'higher' | 'midpoint' | 'nearest' | undefined }): Tensor;
+    /**
+     * `rand_like.generator(Tensor self, *, Generator? generator, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`\
+     * Options: generator (the device's own), dtype (as self), device (as self), memoryFormat (null), requiresGrad (false).
+     */
     randLike(options?: FactoryOptions & { readonly generator?: Generator | null | undefined; readonly memoryFormat?: MemoryFormat | null | undefined }): Tensor;
+    /**
+     * `randn_like.generator(Tensor self, *, Generator? generator, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`\
+     * Options: generator (the device's own), dtype (as self), device (as self), memoryFormat (null), requiresGrad (false).
+     */
     randnLike(options?: FactoryOptions & { readonly generator?: Generator | null | undefined; readonly memoryFormat?: MemoryFormat | null | undefined }): Tensor;
+    /**
+     * `random_(Tensor(a!) self, *, Generator? generator=None) -> Tensor(a!)`\
+     * `random_.to(Tensor(a!) self, int to, *, Generator? generator=None) -> Tensor(a!)`\
+     * Options: generator (the device's own).
+     */
     random_(options?: { readonly generator?: Generator | null | undefined }): this;
     random_(to: number, options?: { readonly generator?: Generator | null | undefined }): this;
+    /** `reciprocal(Tensor self) -> Tensor` */
     reciprocal(): Tensor;
+    /** `relu(Tensor self) -> Tensor` */
     relu(): Tensor;
+    /** `relu6(Tensor self) -> Tensor` */
     relu6(): Tensor;
+    /** `relu_(Tensor(a!) self) -> Tensor(a!)` */
     relu_(): this;
+    /**
+     * `remainder.Tensor(Tensor self, Tensor other) -> Tensor`\
+     * `remainder.Scalar(Tensor self, Scalar other) -> Tensor`
+     */
     remainder(other: Tensor | Scalar): Tensor;
+    /** `repeat(Tensor self, SymInt[] repeats) -> Tensor` */
     repeat(repeats: readonly number[]): Tensor;
+    /**
+     * `repeat_interleave.self_Tensor(Tensor self, Tensor repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor`\
+     * `repeat_interleave.self_int(Tensor self, SymInt repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor`
+     */
     repeatInterleave(repeats: Tensor | number, dim?: number | null): Tensor;
+    /** `reshape(Tensor self, SymInt[] shape) -> Tensor` */
     reshape(shape: readonly number[]): Tensor;
+    /** `roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor` */
     roll(shifts: number | readonly number[], dims?: number | readonly number[]): Tensor;
+    /**
+     * `round(Tensor self) -> Tensor`\
+     * `round.decimals(Tensor self, *, int decimals) -> Tensor`\
+     * Options: decimals (required).
+     */
     round(): Tensor;
     round(options: { readonly decimals: number }): Tensor;
+    /**
+     * `round_(Tensor(a!) self) -> Tensor(a!)`\
+     * `round_.decimals(Tensor(a!) self, *, int decimals) -> Tensor(a!)`\
+     * Options: decimals (required).
+     */
     round_(): this;
     round_(options: { readonly decimals: number }): this;
+    /** `rsqrt(Tensor self) -> Tensor` */
     rsqrt(): Tensor;
+    /**
+     * `scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor`\
+     * `scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor`\
+     * `scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor`\
+     * `scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor`\
+     * Options: reduce (required).
+     */
     scatter(dim: number, index: Tensor, src: Tensor | Scalar): Tensor;
     scatter(dim: number, index: Tensor, src: Tensor | Scalar, options: { readonly reduce: 'add' | 'multiply' }): Tensor;
+    /** `scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor` */
     scatterAdd(dim: number, index: Tensor, src: Tensor): Tensor;
+    /** `scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)` */
     scatterAdd_(dim: number, index: Tensor, src: Tensor): this;
+    /**
+     * `scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor`\
+     * Options: includeSelf (true).
+     */
     scatterReduce(dim: number, index: Tensor, src: Tensor, reduce: 'sum' | 'prod' | 'mean' | 'amax' | 'amin', options?: { readonly includeSelf?: boolean | undefined }): Tensor;
+    /**
+     * `scatter_.reduce(Tensor(a!) self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor(a!)`\
+     * `scatter_.src(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)`\
+     * `scatter_.value(Tensor(a!) self, int dim, Tensor index, Scalar value) -> Tensor(a!)`\
+     * `scatter_.value_reduce(Tensor(a!) self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor(a!)`\
+     * Options: reduce (required).
+     */
     scatter_(dim: number, index: Tensor, src: Tensor | Scalar): this;
     scatter_(dim: number, index: Tensor, src: Tensor | Scalar, options: { readonly reduce: 'add' | 'multiply' }): this;
+    /** `select.int(Tensor self, int dim, SymInt index) -> Tensor` */
     select(dim: number, index: number): Tensor;
+    /** `selu(Tensor self) -> Tensor` */
     selu(): Tensor;
+    /** `sigmoid(Tensor self) -> Tensor` */
     sigmoid(): Tensor;
+    /** `sigmoid_(Tensor(a!) self) -> Tensor(a!)` */
     sigmoid_(): this;
+    /** `sign(Tensor self) -> Tensor` */
     sign(): Tensor;
+    /** `silu(Tensor self) -> Tensor` */
     silu(): Tensor;
+    /** `sin(Tensor self) -> Tensor` */
     sin(): Tensor;
+    /** `sinh(Tensor self) -> Tensor` */
     sinh(): Tensor;
+    /** `slice.Tensor(Tensor self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor` */
     slice(dim?: number, start?: number | null, end?: number | null, step?: number): Tensor;
+    /** `smooth_l1_loss(Tensor self, Tensor target, int reduction=1, float beta=1) -> Tensor` */
     smoothL1Loss(target: Tensor, reduction?: Reduction, beta?: number): Tensor;
+    /** `softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor` */
     softmax(dim: number, dtype?: DType | null): Tensor;
+    /** `softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor` */
     softplus(beta?: Scalar, threshold?: Scalar): Tensor;
+    /**
+     * `sort.stable(Tensor self, *, bool? stable, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)`\
+     * `sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)`\
+     * Options: stable (required), dim (-1), descending (false).
+     */
     sort(options?: { readonly stable?: boolean | null | undefined; readonly dim?: number | undefined; readonly descending?: boolean | undefined }): readonly [values: Tensor, indices: Tensor];
     sort(dim?: number, descending?: boolean): readonly [values: Tensor, indices: Tensor];
+    /**
+     * `split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]`\
+     * `split.sizes(Tensor self, SymInt[] split_size, int dim=0) -> Tensor[]`
+     */
     split(splitSize: number | readonly number[], dim?: number): Tensor[];
+    /** `sqrt(Tensor self) -> Tensor` */
     sqrt(): Tensor;
+    /** `sqrt_(Tensor(a!) self) -> Tensor(a!)` */
     sqrt_(): this;
+    /** `square(Tensor self) -> Tensor` */
     square(): Tensor;
+    /**
+     * `squeeze(Tensor self) -> Tensor`\
+     * `squeeze.dim(Tensor self, int dim) -> Tensor`\
+     * `squeeze.dims(Tensor self, int[] dim) -> Tensor`
+     */
     squeeze(): Tensor;
     squeeze(dim: number | readonly number[]): Tensor;
+    /**
+     * `std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`\
+     * Options: correction (null), keepdim (false).
+     */
     std(dim?: number | readonly number[] | null, options?: { readonly correction?: Scalar | null | undefined; readonly keepdim?: boolean | undefined }): Tensor;
     std(options: { readonly correction?: Scalar | null | undefined; readonly keepdim?: boolean | undefined }): Tensor;
+    /**
+     * `sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`\
+     * `sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor`\
+     * Options: alpha (1).
+     */
     sub(other: Tensor | Scalar, options?: { readonly alpha?: Scalar | undefined }): Tensor;
+    /**
+     * `sub_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`\
+     * `sub_.Scalar(Tensor(a!) self, Scalar other, Scalar alpha=1) -> Tensor(a!)`\
+     * Options: alpha (1).
+     */
     sub_(other: Tensor | Scalar, options?: { readonly alpha?: Scalar | undefined }): this;
+    /**
+     * `sum(Tensor self, *, ScalarType? dtype=None) -> Tensor`\
+     * `sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`\
+     * Options: dtype (by self).
+     */
     sum(options?: { readonly dtype?: DType | null | undefined }): Tensor;
     sum(dim: number | readonly number[] | null, keepdim?: boolean, options?: { readonly dtype?: DType | null | undefined }): Tensor;
     sum(dim: number | readonly number[] | null, options: { readonly dtype?: DType | null | undefined }): Tensor;
+    /** `t(Tensor self) -> Tensor` */
     t(): Tensor;
+    /** `take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor` */
     takeAlongDim(indices: Tensor, dim?: number | null): Tensor;
+    /** `tan(Tensor self) -> Tensor` */
     tan(): Tensor;
+    /** `tanh(Tensor self) -> Tensor` */
     tanh(): Tensor;
+    /** `tanh_(Tensor(a!) self) -> Tensor(a!)` */
     tanh_(): this;
+    /** `tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor` */
     tensordot(other: Tensor, dimsSelf: readonly number[], dimsOther: readonly number[]): Tensor;
+    /** `tile(Tensor self, SymInt[] dims) -> Tensor` */
     tile(dims: readonly number[]): Tensor;
+    /** `topk(Tensor self, SymInt k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)` */
     topk(k: number, dim?: number, largest?: boolean, sorted?: boolean): readonly [values: Tensor, indices: Tensor];
+    /** `trace(Tensor self) -> Tensor` */
     trace(): Tensor;
+    /** `transpose.int(Tensor self, int dim0, int dim1) -> Tensor` */
     transpose(dim0: number, dim1: number): Tensor;
+    /** `tril(Tensor self, SymInt diagonal=0) -> Tensor` */
     tril(diagonal?: number): Tensor;
+    /** `triu(Tensor self, SymInt diagonal=0) -> Tensor` */
     triu(diagonal?: number): Tensor;
+    /** `trunc(Tensor self) -> Tensor` */
     trunc(): Tensor;
+    /** `unbind.int(Tensor self, int dim=0) -> Tensor[]` */
     unbind(dim?: number): Tensor[];
+    /** `unflatten.int(Tensor self, int dim, SymInt[] sizes) -> Tensor` */
     unflatten(dim: number, sizes: readonly number[]): Tensor;
+    /** `unfold(Tensor self, int dimension, int size, int step) -> Tensor` */
     unfold(dimension: number, size: number, step: number): Tensor;
+    /**
+     * `uniform_(Tensor(a!) self, float from=0, float to=1, *, Generator? generator=None) -> Tensor(a!)`\
+     * Options: generator (the device's own).
+     */
     uniform_(from?: number, to?: number, options?: { readonly generator?: Generator | null | undefined }): this;
     uniform_(options: { readonly generator?: Generator | null | undefined }): this;
     uniform_(from: number, options: { readonly generator?: Generator | null | undefined }): this;
+    /** `_unique2(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor, Tensor, Tensor)` */
     unique(sorted?: boolean, returnInverse?: boolean, returnCounts?: boolean): readonly [values: Tensor, inverse: Tensor, counts: Tensor];
+    /** `unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> (Tensor, Tensor, Tensor)` */
     uniqueConsecutive(returnInverse?: boolean, returnCounts?: boolean, dim?: number | null): readonly [values: Tensor, inverse: Tensor, counts: Tensor];
+    /** `unsqueeze(Tensor self, int dim) -> Tensor` */
     unsqueeze(dim: number): Tensor;
+    /** `upsample_bicubic2d(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor` */
     upsampleBicubic2d(outputSize: number | readonly number[], alignCorners: boolean): Tensor;
+    /** `upsample_bilinear2d(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor` */
     upsampleBilinear2d(outputSize: number | readonly number[], alignCorners: boolean): Tensor;
+    /** `upsample_linear1d(Tensor self, SymInt[1] output_size, bool align_corners, float? scales=None) -> Tensor` */
     upsampleLinear1d(outputSize: number | readonly number[], alignCorners: boolean): Tensor;
+    /** `upsample_nearest1d(Tensor self, SymInt[1] output_size, float? scales=None) -> Tensor` */
     upsampleNearest1d(outputSize: number | readonly number[]): Tensor;
+    /** `upsample_nearest2d(Tensor self, SymInt[2] output_size, float? scales_h=None, float? scales_w=None) -> Tensor` */
     upsampleNearest2d(outputSize: number | readonly number[]): Tensor;
+    /**
+     * `var_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor, Tensor)`\
+     * Options: correction (null), keepdim (false).
+     */
     varMean(dim?: number | readonly number[] | null, options?: { readonly correction?: Scalar | null | undefined; readonly keepdim?: boolean | undefined }): readonly [variance: Tensor, mean: Tensor];
     varMean(options: { readonly correction?: Scalar | null | undefined; readonly keepdim?: boolean | undefined }): readonly [variance: Tensor, mean: Tensor];
+    /**
+     * `var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`\
+     * Options: correction (null), keepdim (false).
+     */
     var(dim?: number | readonly number[] | null, options?: { readonly correction?: Scalar | null | undefined; readonly keepdim?: boolean | undefined }): Tensor;
     var(options: { readonly correction?: Scalar | null | undefined; readonly keepdim?: boolean | undefined }): Tensor;
+    /**
+     * `view(Tensor self, SymInt[] size) -> Tensor`\
+     * `view.dtype(Tensor self, ScalarType dtype) -> Tensor`
+     */
     view(size: readonly number[] | DType): Tensor;
+    /** `zero_(Tensor(a!) self) -> Tensor(a!)` */
     zero_(): this;
+    /**
+     * `zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`\
+     * Options: dtype (as self), device (as self), memoryFormat (null), requiresGrad (false).
+     */
     zerosLike(options?: FactoryOptions & { readonly memoryFormat?: MemoryFormat | null | undefined }): Tensor;
   }
 }

@@ -34,20 +34,24 @@ export class Generator implements Disposable {
     finalizers.register(this, this.#handle);
   }
 
+  /** Begins anew from a seed, a safe integer or bigint; returns this. */
   manualSeed(seed: number | bigint): this {
     addon().seedGenerator(this.#handle, seed);
     return this;
   }
 
+  /** Its state, a uint8 tensor. */
   getState(): Tensor {
     return fromHandle(addon().generatorState(this.#handle));
   }
 
+  /** Takes over what `getState` gave; returns this. */
   setState(state: Tensor): this {
     addon().setGeneratorState(this.#handle, handleOf(state, 'setState', 'state'));
     return this;
   }
 
+  /** Gives its memory back; harmless when repeated. */
   dispose(): void {
     addon().dispose(this.#handle);
   }

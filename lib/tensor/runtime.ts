@@ -5,7 +5,9 @@ import type { Device } from './types.js';
 
 /** What one owner has. */
 export interface OwnedMemory {
+  /** Tensor objects. */
   readonly tensors: number;
+  /** Their memory, each storage once. */
   readonly bytes: number;
 }
 
@@ -17,6 +19,7 @@ export interface OwnedMemory {
 export interface MemoryReport {
   /** Tensor and generator objects of this thread that have not been disposed. */
   readonly tensors: number;
+  /** Live bytes: what tensors take now. */
   readonly bytes: number;
   /** Freed blocks that the allocator keeps for the next tensor. */
   readonly cachedBytes: number;
@@ -28,6 +31,7 @@ export interface MemoryReport {
   readonly undisposedBytes: number;
   /** Blocks that were ever handed out, and their bytes. */
   readonly allocations: number;
+  /** The bytes of all blocks that were ever handed out. */
   readonly allocatedBytes: number;
   /**
    * What this thread's tensors take by owner. Memory that several share counts once, for the first in this order:
@@ -36,6 +40,7 @@ export interface MemoryReport {
    * only graphs, native work and other threads keep alive.
    */
   readonly owners: Readonly<Record<Owner | 'gradients', OwnedMemory>> & {
+    /** What only graphs, native work and other threads keep alive. */
     readonly graphs: Pick<OwnedMemory, 'bytes'>;
   };
   /** What libtorch's allocator has on each CUDA device, by index; empty before the first CUDA tensor. */
@@ -118,7 +123,7 @@ export function getNumThreads(): number {
   return addon().getNumThreads();
 }
 
-/** @param count between 1 and 1024 */
+/** Sets the threads that libtorch uses for one operator. @param count between 1 and 1024 */
 export function setNumThreads(count: number): void {
   addon().setNumThreads(count);
 }

@@ -34,6 +34,7 @@ export class Scope implements Disposable {
     this.#tensors.push(tensor);
   }
 
+  /** Disposes what the scope owns, except for kept tensors; it cannot run again. */
   dispose(): void {
     this.#disposed = true;
     this.release(noTensors);

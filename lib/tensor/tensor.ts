@@ -20,7 +20,9 @@ export interface BackwardOptions {
 
 /** What `to` takes in its long form. */
 export interface ToOptions {
+  /** Default: stays. */
   readonly dtype?: DType;
+  /** Default: stays. */
   readonly device?: Device;
   /** Copy even if nothing changes. Default false. */
   readonly copy?: boolean;
@@ -64,6 +66,9 @@ export class Tensor implements Disposable {
    * A second reference to the tensor of `source` (same values, same gradient); the base of `Parameter`.
    * Values come in through `tensor(...)` and the factories.
    */
+  constructor(source: Tensor);
+  /** @internal */
+  constructor(source: typeof FROM_HANDLE, handle: number);
   constructor(source: Tensor | typeof FROM_HANDLE, handle?: number) {
     this.#handle =
       source === FROM_HANDLE ? (handle as number) : addon().alias(handleOf(source, 'Tensor', 'source'));
@@ -80,6 +85,7 @@ export class Tensor implements Disposable {
     return addon().strides(this.#handle);
   }
 
+  /** Number of dimensions. */
   get ndim(): number {
     return this.shape.length;
   }
@@ -89,14 +95,17 @@ export class Tensor implements Disposable {
     return addon().elementCount(this.#handle);
   }
 
+  /** Type of the elements. */
   get dtype(): DType {
     return addon().dtype(this.#handle) as DType;
   }
 
+  /** Where the memory is. */
   get device(): Device {
     return addon().device(this.#handle) as Device;
   }
 
+  /** Whether the memory was given back, so that every use is a DisposedError. */
   get disposed(): boolean {
     return addon().isDisposed(this.#handle);
   }
@@ -110,6 +119,7 @@ export class Tensor implements Disposable {
     addon().setRequiresGrad(this.#handle, value);
   }
 
+  /** Whether it was made by a user and not by an operator that is recorded. */
   get isLeaf(): boolean {
     return addon().isLeaf(this.#handle);
   }
@@ -172,10 +182,12 @@ export class Tensor implements Disposable {
     return fromHandle(toOperator.bound().call(toOperator.id, this.#handle, ...arguments_) as number);
   }
 
+  /** `to('cpu')`. */
   cpu(): Tensor {
     return this.to('cpu');
   }
 
+  /** `to('cuda')`, or the GPU of an index. */
   cuda(index?: number): Tensor {
     return this.to(index === undefined ? 'cuda' : `cuda:${index}`);
   }
@@ -186,6 +198,7 @@ export class Tensor implements Disposable {
     return scalarOf(typedArray(addon().toData(this.#handle), this.dtype), this.dtype);
   }
 
+  /** `item` without blocking the event loop. @throws as that */
   async itemAsync(): Promise<number | boolean> {
     this.#requireOneElement();
     const dtype = this.dtype;
@@ -197,6 +210,7 @@ export class Tensor implements Disposable {
     return nested(typedArray(addon().toData(this.#handle), this.dtype), this.dtype, this.shape);
   }
 
+  /** `tolist` without blocking the event loop. */
   async tolistAsync(): Promise<NestedArray> {
     const { dtype, shape } = this;
     return nested(typedArray(await addon().toDataAsync(this.#handle), dtype), dtype, shape);
@@ -207,6 +221,7 @@ export class Tensor implements Disposable {
     return typedArray(addon().toData(this.#handle), this.dtype);
   }
 
+  /** `toTypedArray` without blocking the event loop. */
   async toTypedArrayAsync(): Promise<TypedArray> {
     const dtype = this.dtype;
     return typedArray(await addon().toDataAsync(this.#handle), dtype);
@@ -364,8 +379,11 @@ function nested(values: TypedArray, dtype: DType, shape: Shape): NestedArray {
 export interface TensorOptions {
   /** Of a typed array (default: one dimension) or a flat array. */
   readonly shape?: Shape;
+  /** Default: as the values say; see `tensor`. */
   readonly dtype?: DType;
+  /** Default 'cpu'. */
   readonly device?: Device;
+  /** Record gradients for the new tensor. Default false. */
   readonly requiresGrad?: boolean;
 }
 

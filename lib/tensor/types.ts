@@ -44,6 +44,7 @@ export type TypedArray =
 
 /** What every function that makes a new tensor takes. */
 export interface FactoryOptions {
+  /** Default 'float32', or the dtype of the tensor that is the model; int64 for bigints. */
   readonly dtype?: DType | undefined;
   /** Default 'cpu', or the device of the tensor that is the model. */
   readonly device?: Device | undefined;

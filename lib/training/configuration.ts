@@ -45,11 +45,13 @@ export const optimizers: Registry<OptimizerClass> = new Registry<OptimizerClass>
 
 /** How the rate changes, and whether that happens after each epoch (the default) or each update of the weights. */
 export interface SchedulerConfig extends KindConfig {
+  /** Default 'epoch'. */
   readonly interval?: SchedulerInterval | undefined;
 }
 
 /** How a network is optimized: the optimizer, and how its rate changes. */
 export interface OptimizerConfig extends KindConfig {
+  /** Default: the rate stays. */
   readonly scheduler?: SchedulerConfig | undefined;
 }
 
@@ -57,8 +59,11 @@ export interface OptimizerConfig extends KindConfig {
 export interface ResolvedOptimizer {
   /** The metric that the scheduler was told to monitor; null where it needs none or takes the loss. */
   readonly monitor: string | null;
+  /** The optimizer of some parameters, and its scheduler. */
   create(parameters: Iterable<Tensor>): {
+    /** Of the parameters. */
     readonly optimizer: Optimizer;
+    /** Null where none is configured. */
     readonly scheduler: Scheduler | null;
   };
 }
@@ -107,7 +112,9 @@ function resolveScheduler(
 
 /** A framework configuration that has been checked. */
 export interface ResolvedFramework {
+  /** The class that `kind` names. */
   readonly frameworkClass: FrameworkClass;
+  /** A new framework with the checked parameters. */
   create(): Framework;
 }
 

@@ -32,9 +32,13 @@ export class EarlyStopping {
     minDelta: parameter('min_delta', finite().min(0).default(0)),
   };
 
+  /** As in the options, like the next ones. */
   readonly monitor: string;
+  /** Whether less or more is better. */
   readonly mode: 'max' | 'min';
+  /** Epochs without a better value after which training ends. */
   readonly patience: number;
+  /** What a value must be better by. */
   readonly minDelta: number;
   #best: number;
   #waited = 0;

@@ -8,10 +8,13 @@ import { Training } from './training.js';
 
 /** Where training is; epochs and steps count from 1. */
 export interface StepInfo {
+  /** The running epoch. */
   readonly epoch: number;
+  /** All epochs. */
   readonly epochs: number;
   /** Batches of the epoch, this one among them. */
   readonly step: number;
+  /** Batches of an epoch. */
   readonly steps: number;
   /** Mean loss of the batch; NaN without a loss. */
   readonly loss: number;
@@ -23,7 +26,10 @@ export interface StepInfo {
  * What was measured in an epoch: `epoch` (from 1), `lr` (the rate used in it, of the first group; with an optimizer
  * only), `train_loss`, `train_acc`, ..., and `val_loss`, `val_acc`, ... with a validation set.
  */
-export type EpochMetrics = Readonly<Record<string, number>> & { readonly epoch: number };
+export type EpochMetrics = Readonly<Record<string, number>> & {
+  /** From 1. */
+  readonly epoch: number;
+};
 
 /** From where a training goes on. */
 export interface ResumeInfo {
@@ -80,7 +86,9 @@ export interface FitOptions {
   readonly resume?: boolean | string | undefined;
   /** When it aborts, the current step of the optimizer is finished, and `fit` ends with `interrupted: true`. */
   readonly signal?: AbortSignal | undefined;
+  /** Called after each batch. */
   readonly onStep?: ((info: StepInfo) => void) | undefined;
+  /** Called after each epoch and its validation; training waits for its promise. */
   readonly onEpoch?: ((metrics: EpochMetrics) => void | Promise<void>) | undefined;
   /** Called when training goes on from a checkpoint. Without it the notes become warnings of the process. */
   readonly onResume?: ((info: ResumeInfo) => void | Promise<void>) | undefined;
@@ -90,6 +98,7 @@ export interface FitOptions {
 export interface FitResult {
   /** Of the epochs that were finished, those before a checkpoint too. */
   readonly epochs: readonly EpochMetrics[];
+  /** Whether `signal` has ended training before its last epoch. */
   readonly interrupted: boolean;
   /** The epoch whose weights the network has, with `useBestEpoch`. */
   readonly bestEpoch?: number;

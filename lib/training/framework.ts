@@ -25,6 +25,7 @@ import { defaultMetrics, type MetricName, metricNames } from './metrics.js';
 export interface CheckpointMetric {
   /** A logged name: `val_acc`, `train_loss`, ... */
   readonly name: string;
+  /** Whether more or less is better. */
   readonly mode: 'max' | 'min';
 }
 
@@ -119,11 +120,17 @@ export abstract class Framework {
     progressBarRefreshRate: parameter('progress_bar_refresh_rate', integer(0).default(1)),
   };
 
+  /** What is made small; null for none. */
   readonly loss: Loss | null;
+  /** What is measured besides the loss. */
   readonly metrics: readonly MetricName[];
+  /** Whether an evaluation has the confusion matrix too. */
   readonly enableConfusionMatrix: boolean;
+  /** Whether `fit` ends with the weights of the best epoch. */
   readonly useBestEpoch: boolean;
+  /** Which epoch counts as the best. */
   readonly checkpointMetric: CheckpointMetric;
+  /** What the network computes in. */
   readonly precision: Precision;
   /** Whether the network's states go on from batch to batch, so that checkpoints have them. `forward` here resets them. */
   readonly keepsStates: boolean = false;

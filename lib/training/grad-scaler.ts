@@ -30,10 +30,15 @@ interface GradScalerParameters {
 
 /** PyTorch's layout; `_growth_tracker` counts the steps without inf or NaN since the scale changed. */
 export interface GradScalerState {
+  /** The factor of the losses. */
   readonly scale: number;
+  /** As in the options, like the next two. */
   readonly growth_factor: number;
+  /** What the scale is multiplied by after a skipped step. */
   readonly backoff_factor: number;
+  /** Steps without inf or NaN until the scale grows. */
   readonly growth_interval: number;
+  /** Such steps since the scale changed. */
   readonly _growth_tracker: number;
 }
 
@@ -89,6 +94,7 @@ export class GradScaler implements Disposable {
     this.#parameters = resolveParameters<GradScalerParameters>(GradScaler.parameters, options);
   }
 
+  /** Whether losses are scaled. */
   isEnabled(): boolean {
     return this.#parameters.enabled;
   }

@@ -67,6 +67,7 @@ export {
 export {
   type Bucket,
   type CommonParameters,
+  type Hyperparameters,
   type ImplementationOptions,
   type InitialState,
   type Optimized,
@@ -74,6 +75,8 @@ export {
   type OptimizerStateDict,
   type ParameterGroup,
   type ParameterGroupOptions,
+  type ParameterState,
+  type SavedGroup,
 } from './optimizer.js';
 export { Adadelta, type AdadeltaOptions } from './optimizers/adadelta.js';
 export { Adagrad, type AdagradOptions } from './optimizers/adagrad.js';
@@ -87,6 +90,7 @@ export { Rprop, type RpropOptions } from './optimizers/rprop.js';
 export { SGD, type SGDOptions } from './optimizers/sgd.js';
 export {
   loadSafetensors,
+  type NamedTensors,
   parseSafetensors,
   saveSafetensors,
   serializeSafetensors,

@@ -4,7 +4,9 @@ import type { Registry } from '../registry.js';
 
 /** Which class, and what it takes, in camelCase or under the established names. */
 export interface KindConfig {
+  /** A name in the registry of such classes. */
   readonly kind: string;
+  /** What the class takes. Default: nothing. */
   readonly params?: Readonly<Record<string, unknown>> | undefined;
 }
 

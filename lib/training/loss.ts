@@ -66,7 +66,9 @@ export class CrossEntropy implements Loss {
     reduction: reductionParameter,
   };
 
+  /** As in the options, like the next two. */
   readonly labelSmoothing: number;
+  /** A factor for each class; undefined for none. */
   readonly weight: readonly number[] | undefined;
   readonly reduction: 'mean' | 'sum';
 

@@ -1,7 +1,9 @@
 import { ShapeError } from '../errors.js';
+import { argumentError } from '../tensor/operator.js';
 
 /** How often each true class (row) got each predicted class (column). */
 export class ConfusionMatrix {
+  /** Number of classes. */
   readonly classes: number;
   readonly #counts: Float64Array;
 
@@ -79,8 +81,11 @@ export class ConfusionMatrix {
 
 /** Samples of a class, predictions of it, and those that are both. */
 export interface ClassCounts {
+  /** Samples of the class. */
   readonly present: number;
+  /** Predictions of the class. */
   readonly predicted: number;
+  /** Samples of the class that were predicted so. */
   readonly correct: number;
 }
 
@@ -182,6 +187,8 @@ export function metric(name: ClassMetric, matrix: ConfusionMatrix, average?: Ave
       const weighted = counts.map((own) => own.present * of(own));
       return ratio(sum(weighted), sum(counts.map(({ present }) => present)));
     }
+    default:
+      throw argumentError('metric', 'average', 'one of micro, macro, weighted, none', average);
   }
 }
 
@@ -222,6 +229,7 @@ class Moments {
  * no bit. NaN in what is added makes the metrics NaN.
  */
 export class ErrorSums {
+  /** Outputs of a sample. */
   readonly outputs: number;
   // Count of values, sums of squared, absolute and relative errors.
   readonly #sums: Float64Array = new Float64Array(4);

@@ -6,6 +6,7 @@ import { argumentError } from '../tensor/operator.js';
 
 /** Parameters with hyperparameters of their own; what a group leaves out is the optimizer's. */
 export interface ParameterGroupOptions {
+  /** The parameters. */
   readonly params: Iterable<Tensor>;
   readonly [hyperparameter: string]: unknown;
 }
@@ -15,6 +16,7 @@ export type Optimized = Iterable<Tensor> | Iterable<ParameterGroupOptions>;
 
 /** Hyperparameters that every optimizer has. */
 export interface CommonParameters {
+  /** Learning rate. */
   lr: number;
 }
 
@@ -37,6 +39,7 @@ export type Hyperparameters<O> = {
 
 /** A group as `paramGroups` has it: the hyperparameters in camelCase, which may be changed between steps. */
 export type ParameterGroup<H extends CommonParameters = CommonParameters> = H & {
+  /** The parameters, leaves of the graph. */
   readonly params: readonly Tensor[];
   /** The rate that schedulers start from; set by the first one. */
   initialLr?: number;
@@ -47,19 +50,24 @@ export type ParameterState = Record<string, Tensor | number>;
 
 /** How the state of a parameter begins: numbers, and what tensors like the parameter are filled with. */
 export interface InitialState {
+  /** Numbers by name. */
   readonly numbers: Readonly<Record<string, number>>;
+  /** What tensors of the parameter's shape are filled with, by name. */
   readonly tensors: Readonly<Record<string, number>>;
 }
 
 /** Hyperparameters under PyTorch's names, and the group's parameters by their number. */
 export interface SavedGroup {
+  /** Their numbers, counted through all groups. */
   readonly params: readonly number[];
   readonly [hyperparameter: string]: unknown;
 }
 
 /** PyTorch's layout: states by the parameters' numbers, counted through all groups. */
 export interface OptimizerStateDict {
+  /** The states by the parameters' numbers. */
   readonly state: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
+  /** The groups in their order. */
   readonly param_groups: readonly SavedGroup[];
 }
 
@@ -71,7 +79,9 @@ export interface Checker<H> {
 
 /** Parameters and gradients of one dtype and device, which one fused operator updates. */
 export interface Bucket {
+  /** The parameters. */
   readonly params: Tensor[];
+  /** The gradient of each, in its layout. */
   readonly grads: Tensor[];
 }
 
@@ -81,7 +91,9 @@ export interface Bucket {
  *     new SGD([{ params: net.features.parameters() }, { params: net.head.parameters(), lr: 0.1 }], { lr: 0.01 })
  */
 export abstract class Optimizer<H extends CommonParameters = CommonParameters> implements Disposable {
+  /** The groups in their order; hyperparameters may be changed between steps. */
   readonly paramGroups: ParameterGroup<H>[] = [];
+  /** The states of the parameters that have had a step. */
   protected readonly state: Map<Tensor, ParameterState> = new Map();
   readonly #table: ParameterTable;
   readonly #check: Checker<H>['check'];

@@ -14,7 +14,8 @@ import {
   storages,
 } from './safetensors-header.js';
 
-type Tensors = StateDict | ReadonlyMap<string, Tensor>;
+/** Tensors by their names in a file. */
+export type NamedTensors = StateDict | ReadonlyMap<string, Tensor>;
 
 /**
  * Writes tensors to a file in the safetensors format; other programs see the old file or the whole new one.
@@ -23,7 +24,7 @@ type Tensors = StateDict | ReadonlyMap<string, Tensor>;
  */
 export async function saveSafetensors(
   file: string,
-  tensors: Tensors,
+  tensors: NamedTensors,
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
 ): Promise<void> {
   const { header, values } = layoutOf(tensors, metadata, 'saveSafetensors');
@@ -41,7 +42,7 @@ export async function saveSafetensors(
  * @throws TypeError as `saveSafetensors`
  */
 export function serializeSafetensors(
-  tensors: Tensors,
+  tensors: NamedTensors,
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
 ): Uint8Array {
   const { header, values, end } = layoutOf(tensors, metadata, 'serializeSafetensors');
@@ -113,7 +114,7 @@ interface Layout {
   readonly end: number;
 }
 
-function layoutOf(tensors: Tensors, metadata: Readonly<Record<string, string>>, caller: string): Layout {
+function layoutOf(tensors: NamedTensors, metadata: Readonly<Record<string, string>>, caller: string): Layout {
   const given = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   const values = given.map(([name, value]) => ({ name, value, storage: storageOf(name, value, caller) }));
   // The widest first, so that each tensor is aligned to its elements.

@@ -7,11 +7,15 @@ import type { CommonParameters, Optimizer, ParameterGroup } from './optimizer.js
  * that is cycled, are in the optimizer's own dictionary.
  */
 export interface SchedulerStateDict {
+  /** Steps taken. */
   readonly last_epoch: number;
+  /** The rate that each group started from. */
   readonly base_lrs: readonly number[];
   /** The best metric; a text where it is not finite, as before the first one. */
   readonly best?: number | 'Infinity' | '-Infinity';
+  /** Epochs that still do not count after a reduction. */
   readonly cooldown_counter?: number;
+  /** Epochs without progress. */
   readonly num_bad_epochs?: number;
   /** The parts of a scheduler that is made of others. */
   readonly _schedulers?: readonly SchedulerStateDict[];
@@ -28,9 +32,11 @@ export type SchedulerInterval = 'epoch' | 'step';
  * `next`, and calls `apply` at the end of its constructor if its first rate is not the optimizer's.
  */
 export abstract class Scheduler {
+  /** Whose rates it changes. */
   readonly optimizer: Scheduled;
   /** Steps taken. */
   lastEpoch = 0;
+  /** When `fit` steps it. Default 'epoch'. */
   interval: SchedulerInterval = 'epoch';
   #baseLrs: number[];
 
@@ -60,7 +66,7 @@ export abstract class Scheduler {
     });
   }
 
-  /** @param _metric what was measured, for schedulers that look at it */
+  /** Goes to the next rates. @param _metric what was measured, for schedulers that look at it */
   step(_metric?: number): void {
     this.lastEpoch += 1;
     this.apply();
@@ -102,6 +108,7 @@ export abstract class Scheduler {
     return this.optimizer.paramGroups.map(({ lr }) => lr);
   }
 
+  /** What `loadStateDict` goes on from. */
   stateDict(): SchedulerStateDict {
     return { last_epoch: this.lastEpoch, base_lrs: [...this.#baseLrs] };
   }

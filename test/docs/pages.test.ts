@@ -10,7 +10,12 @@ import { optimizers, schedulers } from '../../lib/training/index.js';
 // What the pages say of themselves and of the parameters must be so.
 
 const root = packageRoot();
-const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => join('docs', name))];
+const pages = [
+  'README.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join('docs', name)),
+];
 const textOf = (page: string): string => readFileSync(join(root, page), 'utf8');
 
 // As GitHub makes it of a heading.

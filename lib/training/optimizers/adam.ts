@@ -48,6 +48,7 @@ function adamTable(weightDecay: number): ParameterTable {
 
 // What Adam and AdamW share: everything but where the weight decay goes.
 abstract class AdamFamily<H extends AdamParameters> extends Optimizer<H> {
+  /** Whether the decay goes to the parameters and not to the gradient. */
   protected abstract isDecoupled(group: ParameterGroup<H>): boolean;
 
   protected override initialState({ amsgrad }: Readonly<H>): InitialState {

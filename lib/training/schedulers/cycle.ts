@@ -181,7 +181,9 @@ export interface OneCycleLROptions {
   readonly maxLr: PerGroup;
   /** Steps of the whole cycle; or else `epochs` times `stepsPerEpoch`. */
   readonly totalSteps?: number | null;
+  /** Epochs of the cycle, with `stepsPerEpoch` in place of `totalSteps`. */
   readonly epochs?: number | null;
+  /** Steps of an epoch. */
   readonly stepsPerEpoch?: number | null;
   /** Share of the rising phase, in [0, 1]. Default 0.3. */
   readonly pctStart?: number;

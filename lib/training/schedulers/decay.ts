@@ -75,6 +75,7 @@ export class MultiStepLR extends Scheduler {
 
 /** Options of `ExponentialLR`. */
 export interface ExponentialLROptions {
+  /** What the rate is multiplied by in each epoch. */
   readonly gamma: number;
 }
 

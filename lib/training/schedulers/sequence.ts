@@ -79,6 +79,7 @@ function partsFit({ schedulers: given }: Parts, path: ConfigPath, groups: readon
 
 /** What SequentialLR and ChainedScheduler share: the parts, and their state. */
 abstract class Composed extends Scheduler {
+  /** The parts in their order. */
   readonly schedulers: readonly Scheduler[];
 
   constructor(optimizer: Scheduled, given: readonly SchedulerPart[]) {
@@ -159,6 +160,7 @@ export class SequentialLR extends Composed {
     partsFit(values, path, groups);
   }
 
+  /** The epochs at which the next part takes over. */
   readonly milestones: readonly number[];
 
   /** Options in either spelling. @throws ConfigError */
