@@ -1,4 +1,4 @@
-/** `npm run bench [neurons | bridge | static | loading | step | build | startup]`: every number that docs/performance.md publishes. */
+/** `npm run bench [neurons | bridge | static | loading | step | build | startup | cuda]`: every number that docs/performance.md publishes. */
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +6,7 @@ import { choose } from '../lib/native/choose.js';
 import { packageRoot } from '../lib/native/platform.js';
 import { benchBridge } from './bridge.js';
 import { benchBuild } from './build.js';
+import { benchCuda } from './cuda.js';
 import { benchLoading } from './loading.js';
 import { benchStartup } from './startup.js';
 import { benchStaticInput } from './static-input.js';
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
   if (wants('loading')) await benchLoading();
   if (wants('build')) benchBuild();
   if (wants('startup')) benchStartup();
+  if (wants('cuda')) benchCuda();
 }
 
 main().catch((error: unknown) => {

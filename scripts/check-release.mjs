@@ -15,7 +15,8 @@ export function releaseProblems(tag, manifests, changes, repository) {
     .filter((manifest) => tag !== `v${manifest.version}`)
     .map((manifest) => `${manifest.name} is version ${manifest.version}, and the tag is '${tag}'`);
   for (const name of ['spikenode', '@spikenode/linux-x64', '@spikenode/libtorch-linux-x64'])
-    if (!manifests.some((manifest) => manifest.name === name)) problems.push(`there is no tarball of ${name}`);
+    if (!manifests.some((manifest) => manifest.name === name))
+      problems.push(`there is no tarball of ${name}`);
   if (!changes.split('\n').some((line) => line.startsWith('## ') && line.split(/[\s[\]]+/)[1] === version))
     problems.push(`CHANGELOG.md has no section '## ${version}'`);
   if (repository === undefined) return problems;

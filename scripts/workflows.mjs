@@ -33,7 +33,9 @@ export function missingScripts(shell, scripts, exists) {
     .map(([, name]) => name);
   const files = [...shell.matchAll(/\bnode ([\w./-]+\.m?js)\b/g)].map(([, file]) => file);
   return [
-    ...named.filter((name) => !Object.hasOwn(scripts, name)).map((name) => `package.json has no script '${name}'`),
+    ...named
+      .filter((name) => !Object.hasOwn(scripts, name))
+      .map((name) => `package.json has no script '${name}'`),
     ...files.filter((file) => !exists(file)).map((file) => `there is no '${file}'`),
   ];
 }
@@ -57,7 +59,9 @@ export async function workflowProblems(root) {
       .filter(({ message }) => !message.startsWith('undefined variable "vars"'))
       .map(({ line, column, message }) => `${path}:${line}:${column}: ${message}`);
     const missing = shellLines(text).flatMap(({ number, shell }) =>
-      missingScripts(shell, scripts, (file) => isThere(root, file)).map((problem) => `${path}:${number}: ${problem}`),
+      missingScripts(shell, scripts, (file) => isThere(root, file)).map(
+        (problem) => `${path}:${number}: ${problem}`,
+      ),
     );
     return [...found, ...missing];
   });

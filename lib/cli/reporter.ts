@@ -119,9 +119,10 @@ class TextReporter implements Reporter {
     }
   }
 
-  #start({ model, run, seed, folder, parameters }: EventOf<'start'>): void {
+  #start({ model, run, seed, folder, parameters, device }: EventOf<'start'>): void {
     this.#model = model;
-    this.#print(`${model}, run ${run}: ${parameters} parameters, seed ${seed}, in ${folder}`);
+    const place = device === 'cpu' ? '' : `on ${device}, `;
+    this.#print(`${model}, run ${run}: ${parameters} parameters, seed ${seed}, ${place}in ${folder}`);
   }
 
   #resume({ epochs, batches, notes }: EventOf<'resume'>): void {

@@ -5,7 +5,7 @@ import { checkValue, integer, list, once, resolveParameters, shown } from '../pa
 import { inConfiguration, resolveNeuron, type SNN, type SNNClass } from '../snn.js';
 import { frameworks, requireStepMode, resolveOptimizer } from '../training/index.js';
 import { resolveKind } from '../training/kind.js';
-import { brief, type Plain } from '../training/settings.js';
+import { deviceNotes } from './device.js';
 import { type ExperimentConfig, inTemplate, type ModelSection } from './format.js';
 import { isPluginFile } from './plugins.js';
 import { isTable, type Table, valueAt } from './table.js';
@@ -134,17 +134,7 @@ function notesOf(config: ExperimentConfig): string[] {
       `learningframework.kind: ${shown(learningframework.kind)} says how samples are presented in time; the layers and neurons are spikenode's own`,
     );
   }
-  const { accelerator = 'auto', devices = 'auto' } = learningframework.params;
-  if (accelerator !== 'auto' && accelerator !== 'cpu') {
-    notes.push(
-      `learningframework.params.accelerator: ${shown(accelerator)} is accepted; experiments are trained on the CPU`,
-    );
-  }
-  if (devices !== 'auto' && !['1', '0'].includes(String(devices))) {
-    notes.push(
-      `learningframework.params.devices: ${brief(devices as Plain)} is accepted; training uses one device`,
-    );
-  }
+  notes.push(...deviceNotes(learningframework.params));
   for (const name of Object.keys(unsupported)) {
     if (!changing.includes(name))
       notes.push(`${name}: this version does not support the section; it is passed over`);

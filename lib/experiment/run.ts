@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { DataModel, Dataset } from '../data/index.js';
 import { ConfigError, type ConfigPath } from '../errors.js';
 import type { SNN } from '../snn.js';
-import { manualSeed } from '../tensor/index.js';
+import { type Device, manualSeed } from '../tensor/index.js';
 import { listCheckpoints } from '../training/checkpoint.js';
 import { checkFit } from '../training/fit.js';
 import {
@@ -17,6 +17,7 @@ import {
   type StepInfo,
 } from '../training/index.js';
 import type { Experiment, ExperimentModel, Shapes } from './check.js';
+import { deviceOf } from './device.js';
 import {
   checkpointFolder,
   lastWeights,
@@ -51,6 +52,8 @@ export type RunEvent =
       readonly folder: string;
       /** Number of all parameters. */
       readonly parameters: number;
+      /** What it is trained on, as `accelerator` and `devices` say. */
+      readonly device: Device;
     }
   | {
       /** Comes after `start` where a run goes on. */
@@ -246,9 +249,14 @@ class Runner {
   async check(): Promise<void> {
     await this.#located(() => {
       this.#requireShapes();
+      this.#device();
       this.#network = this.#build();
       if (this.#trains) checkFit(this.#network, this.#data.train, this.#fitOptions('.'));
     });
+  }
+
+  #device(): Device {
+    return deviceOf(this.#experiment.config.learningframework.params);
   }
 
   #build(): SNN {
@@ -298,9 +306,12 @@ class Runner {
     // What comes now does not depend on when the network was made.
     manualSeed(seed);
     if (weights !== undefined) await readWeights(weights, network);
+    // Made on the CPU, so that a seed gives the same weights everywhere.
+    const device = await this.#located(() => this.#device());
+    network.to({ device });
     const folder = await this.#folder(shapes);
     const parameters = countOf(network);
-    this.#report({ event: 'start', model: name.model, run: name.run, seed, folder, parameters });
+    this.#report({ event: 'start', model: name.model, run: name.run, seed, folder, parameters, device });
 
     const fitted = this.#trains ? await this.#train(network, folder) : undefined;
     if (config.train || !config.load) await writeWeights(folder, network);

@@ -59,13 +59,18 @@ export interface Addon {
   manualSeed(seed: number | bigint): void;
   createGenerator(device: string, seed: number | bigint): number;
   seedGenerator(generator: number | null, seed: number | bigint): void;
-  generatorState(generator: number | null): number;
-  setGeneratorState(generator: number | null, state: number): void;
+  /** Of a generator, or the default one of a device. */
+  generatorState(generator: number | string): number;
+  setGeneratorState(generator: number | string, state: number): void;
   getNumThreads(): number;
   setNumThreads(count: number): void;
   cudaDeviceCount(): number;
   /** Figures in the order of native/node/runtime.cc. */
   memory(): number[];
+  /** Live bytes, cached bytes, peak bytes and allocations of each CUDA device in turn; empty before the first CUDA tensor. */
+  deviceMemory(): number[];
+  /** Waits until the device has done what it was given. */
+  synchronize(device: string): void;
   resetPeakMemory(): void;
   blockBytes(bytes: number): number;
   emptyCache(): void;

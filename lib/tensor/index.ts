@@ -5,6 +5,7 @@ export { Generator, getRngState, manualSeed, setRngState } from './random.js';
 export {
   cudaDeviceCount,
   cudaIsAvailable,
+  type DeviceMemory,
   emptyCache,
   getNumThreads,
   libtorchVersion,
@@ -13,6 +14,7 @@ export {
   type OwnedMemory,
   resetPeakMemory,
   setNumThreads,
+  synchronize,
   unsafeOperator,
 } from './runtime.js';
 export { Scope } from './scope.js';

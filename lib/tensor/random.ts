@@ -7,14 +7,14 @@ export function manualSeed(seed: number | bigint): void {
   addon().manualSeed(seed);
 }
 
-/** State of the default CPU generator, a uint8 tensor. */
-export function getRngState(): Tensor {
-  return fromHandle(addon().generatorState(null));
+/** State of a device's default generator, a uint8 tensor on the CPU. Default 'cpu'. @throws TorchError without the device */
+export function getRngState(device: Device = 'cpu'): Tensor {
+  return fromHandle(addon().generatorState(device));
 }
 
-/** Takes over what `getRngState` gave. */
-export function setRngState(state: Tensor): void {
-  addon().setGeneratorState(null, handleOf(state, 'setRngState', 'state'));
+/** Takes over what `getRngState` gave for the same kind of device. @throws TorchError without the device */
+export function setRngState(state: Tensor, device: Device = 'cpu'): void {
+  addon().setGeneratorState(device, handleOf(state, 'setRngState', 'state'));
 }
 
 let readHandle: (value: Generator) => number | undefined;

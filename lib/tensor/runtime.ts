@@ -1,6 +1,7 @@
 import { addon, argumentError, Operator } from './operator.js';
 import { type Owner, owners } from './owner.js';
 import { fromHandle, handleOf, isTensor } from './tensor.js';
+import type { Device } from './types.js';
 
 /** What one owner has. */
 export interface OwnedMemory {
@@ -12,7 +13,8 @@ export interface OwnedMemory {
 
 /**
  * What is in memory now. Bytes are those of CPU tensors of the whole process, as the allocator counts them: rounded up
- * to its size classes, by an eighth at most. With SPIKENODE_ALLOCATOR=system it counts nothing.
+ * to its size classes, by an eighth at most; with SPIKENODE_ALLOCATOR=system it counts nothing. What lies on GPUs is in
+ * `devices`.
  */
 export interface MemoryReport {
   /** Tensor and generator objects of this thread that have not been disposed. */
@@ -41,6 +43,27 @@ export interface MemoryReport {
     /** What only graphs, native work and other threads keep alive. */
     readonly graphs: Pick<OwnedMemory, 'bytes'>;
   };
+  /** What libtorch's allocator has on each CUDA device, by index; empty before the first CUDA tensor. */
+  readonly devices: readonly DeviceMemory[];
+}
+
+/** What lies on a device, in bytes of the whole process as libtorch's allocator counts them. */
+export interface DeviceMemory {
+  readonly bytes: number;
+  /** Taken from the device and kept for the next tensor. */
+  readonly cachedBytes: number;
+  /** The most that `bytes` has been since the start or the last `resetPeakMemory()`. */
+  readonly peakBytes: number;
+  /** Blocks that were ever handed out. */
+  readonly allocations: number;
+}
+
+function deviceMemory(): DeviceMemory[] {
+  const values = addon().deviceMemory();
+  return Array.from({ length: values.length / 4 }, (_, i) => {
+    const [bytes = 0, cachedBytes = 0, peakBytes = 0, allocations = 0] = values.slice(4 * i);
+    return { bytes, cachedBytes, peakBytes, allocations };
+  });
 }
 
 /** What is in memory now, by owner; docs/memory.md says how to read it. */
@@ -76,10 +99,11 @@ export function memory(): MemoryReport {
     allocations,
     allocatedBytes,
     owners: { ...all, graphs: { bytes: Math.max(bytes - known, 0) } },
+    devices: deviceMemory(),
   };
 }
 
-/** Begins a new measurement of `memory().peakBytes`. */
+/** Begins a new measurement of `peakBytes`, also of devices. */
 export function resetPeakMemory(): void {
   addon().resetPeakMemory();
 }
@@ -89,7 +113,7 @@ export function blockBytes(bytes: number): number {
   return addon().blockBytes(bytes);
 }
 
-/** Gives freed blocks back to the system. */
+/** Gives freed blocks back to the system, those on GPUs too. */
 export function emptyCache(): void {
   addon().emptyCache();
 }
@@ -107,6 +131,11 @@ export function setNumThreads(count: number): void {
 /** The number of CUDA devices; 0 where libtorch is a CPU build. */
 export function cudaDeviceCount(): number {
   return addon().cudaDeviceCount();
+}
+
+/** Waits until a GPU has done what it was given so far; a CPU has already. @throws TorchError without the device */
+export function synchronize(device: Device = 'cuda'): void {
+  addon().synchronize(device);
 }
 
 /** Whether there is a CUDA device that libtorch can use. */

@@ -42,9 +42,9 @@ export interface FrameworkOptions {
   readonly useBestEpoch?: boolean;
   /** Default `{ name: 'val_avgclsacc', mode: 'max' }`. */
   readonly checkpointMetric?: CheckpointMetric;
-  /** Accepted for configurations of other systems; a network is trained where its parameters are. Default 'auto'. */
+  /** Of experiments: 'cpu', 'gpu', or 'auto'. `fit` trains a network where its parameters are. Default 'auto'. */
   readonly accelerator?: string;
-  /** Accepted likewise; training uses one device. Default 'auto'. */
+  /** Of experiments: which GPU, as the first number of a list; training uses one device. Default 'auto'. */
   readonly devices?: 'auto' | number | string | readonly number[];
   /**
    * 32, also as a string, or with the network's matrix products and convolutions in bfloat16 ('bf16-mixed') or in

@@ -6,7 +6,7 @@ import type { Dataset } from '../data/index.js';
 import type { ConfigPath } from '../errors.js';
 import { packageRoot } from '../native/platform.js';
 import type { Module } from '../nn/index.js';
-import { getNumThreads, libtorchVersion } from '../tensor/index.js';
+import { type Device, getNumThreads, libtorchVersion } from '../tensor/index.js';
 
 // What a training must have in common with the one that it continues, and what it should.
 
@@ -91,7 +91,7 @@ export function settingsOfData({ x, y, shape, classes, length, scale = 1 }: Data
 }
 
 /** What the last bit of a result may depend on. */
-export function environment(): Readonly<Record<string, string | number>> {
+export function environment(device: Device): Readonly<Record<string, string | number>> {
   const { version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as {
     readonly version: string;
   };
@@ -102,5 +102,6 @@ export function environment(): Readonly<Record<string, string | number>> {
     platform: `${process.platform} ${process.arch}`,
     cpu: cpus()[0]?.model ?? 'unknown',
     threads: getNumThreads(),
+    device,
   };
 }

@@ -1,6 +1,7 @@
 import { MemoryModule } from '../layer/index.js';
 import type { Module } from '../nn/index.js';
 import { getRngState, isTensor, keep, setRngState, type Tensor } from '../tensor/index.js';
+import { placementOf } from './batches.js';
 import type { BestEpoch, BestEpochState } from './best-epoch.js';
 import type { GradScaler } from './grad-scaler.js';
 import type { Optimizer, OptimizerStateDict, SavedGroup } from './optimizer.js';
@@ -40,7 +41,7 @@ export function capture(parts: TrainingParts): { state: PartsState; tensors: Map
   };
   add('model.', Object.entries(parts.model.stateDict()));
   add('buffers.', temporaryBuffers(parts.model));
-  tensors.set('rng.cpu', getRngState());
+  for (const [name, value] of captureGenerators(parts.model)) tensors.set(name, value);
   const values: Record<string, number> = {};
   const saved = parts.optimizer?.stateDict();
   for (const [number, own] of Object.entries(saved?.state ?? {})) {
@@ -84,7 +85,23 @@ export function restore(parts: TrainingParts, state: PartsState, tensors: Readon
     // Not assigned as by a user: another batch shape starts them anew.
     if (states.has(name)) own.take(keep(required(states, name).clone()));
   }
-  setRngState(required(tensors, 'rng.cpu'));
+  restoreGenerators(parts.model, tensors);
+}
+
+/** libtorch's default generators that a training draws from: the CPU's, and that of the model's GPU. */
+export function captureGenerators(model: Module): Map<string, Tensor> {
+  const { device } = placementOf(model);
+  const generators = new Map([['rng.cpu', getRngState()]]);
+  if (device !== 'cpu') generators.set('rng.cuda', getRngState(device));
+  return generators;
+}
+
+/** Takes over what `captureGenerators` gave. What was captured on another kind of device has no state for a GPU. */
+export function restoreGenerators(model: Module, generators: ReadonlyMap<string, Tensor>): void {
+  const { device } = placementOf(model);
+  setRngState(required(generators, 'rng.cpu'));
+  const own = generators.get('rng.cuda');
+  if (own !== undefined && device !== 'cpu') setRngState(own, device);
 }
 
 function optimizerState({ optimizer }: PartsState, tensors: ReadonlyMap<string, Tensor>): OptimizerStateDict {

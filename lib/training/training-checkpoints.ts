@@ -1,7 +1,8 @@
 import type { Dataset } from '../data/index.js';
 import { CheckpointError, ConfigError } from '../errors.js';
 import { resolveParameters, shown } from '../parameters.js';
-import { noGrad, Scope, tidy } from '../tensor/index.js';
+import { type Device, noGrad, Scope, tidy } from '../tensor/index.js';
+import { placementOf } from './batches.js';
 import {
   type CheckpointParameters,
   checkpointTable,
@@ -61,11 +62,12 @@ export class Resumed {
   readonly progress: Progress;
   readonly info: ResumeInfo;
 
-  constructor(checkpoint: string, saved: SavedTraining) {
+  constructor(checkpoint: string, saved: SavedTraining, device: Device) {
     this.progress = saved;
-    const now = environment();
+    const now = environment(device);
+    // A checkpoint of an older version has not all of them.
     const notes = Object.keys(now)
-      .filter((name) => saved.environment[name] !== now[name])
+      .filter((name) => Object.hasOwn(saved.environment, name) && saved.environment[name] !== now[name])
       .map(
         (name) =>
           `${name}: ${saved.environment[name]} before, ${now[name]} now; the last bits of results may differ`,
@@ -156,7 +158,7 @@ export class TrainingCheckpoints {
       requireSame(path, saved, this.#settings);
       noGrad(() => tidy(() => restore(training, saved, tensors)));
       this.#savedAt = placeOf(saved);
-      return new Resumed(path, saved);
+      return new Resumed(path, saved, placementOf(training.model).device);
     } catch (error) {
       if (!(error instanceof TypeError || error instanceof RangeError || error instanceof ConfigError))
         throw error;
@@ -183,7 +185,8 @@ export class TrainingCheckpoints {
         return { state: now.state, tensors: new Map(copied) };
       }),
     );
-    const here = { settings: this.#settings, environment: environment() };
+    const { device } = placementOf(parts.model);
+    const here = { settings: this.#settings, environment: environment(device) };
     const whole: SavedTraining = { format, ...progress, ...state, ...here };
     const { epoch, steps } = progress;
     this.#savedAt = place;

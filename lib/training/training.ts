@@ -17,16 +17,7 @@ import {
   zod,
 } from '../parameters.js';
 import type { SNN } from '../snn.js';
-import {
-  enableGrad,
-  getRngState,
-  manualSeed,
-  noGrad,
-  randint,
-  Scope,
-  setRngState,
-  tidy,
-} from '../tensor/index.js';
+import { enableGrad, manualSeed, noGrad, randint, Scope, tidy } from '../tensor/index.js';
 import {
   type Batch,
   batches,
@@ -45,6 +36,7 @@ import { type Framework, mixedDtype } from './framework.js';
 import { GradScaler } from './grad-scaler.js';
 import type { Optimizer } from './optimizer.js';
 import type { Scheduler } from './scheduler.js';
+import { captureGenerators, restoreGenerators } from './snapshot.js';
 import { TrainingCheckpoints } from './training-checkpoints.js';
 
 /** The options of `fit` that are values, with their defaults filled in. */
@@ -335,7 +327,7 @@ export class Training {
     const { validation, framework, signal } = this.#options;
     if (validation === undefined) return {};
     const { batchSize } = this.#parameters;
-    using generator = getRngState();
+    const generators = captureGenerators(this.#model);
     try {
       // A matrix for every epoch would fill the log.
       const { cm, ncm, avg_class_accuracy, ...metrics } = await evaluate(this.#model, validation, {
@@ -349,9 +341,11 @@ export class Training {
       if (!signal?.aborted || error !== signal.reason) throw error;
       this.#interrupted = true;
       // Training goes on from before the validation.
-      setRngState(generator);
+      restoreGenerators(this.#model, generators);
       await this.#save();
       return {};
+    } finally {
+      for (const state of generators.values()) state.dispose();
     }
   }
 }

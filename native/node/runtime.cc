@@ -3,10 +3,14 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Generator.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "node/allocator.h"
 #include "node/dtype.h"
@@ -24,6 +28,24 @@ int64_t device_count(c10::DeviceType type) {
   return c10::impl::getDeviceGuardImpl(type)->deviceCount();
 }
 
+// A device that is there, with its index.
+c10::Device present_device(const Arguments& arguments, size_t index, const std::string& name) {
+  const std::string what = name + ": argument 'device'";
+  const c10::Device device =
+      device_from_name(get_string(arguments.env, arguments[index], what), what);
+  if (device.is_cpu()) return device;
+  if (std::max<int64_t>(device.index(), 0) >= device_count(device.type()))
+    throw BridgeError(ErrorClass::kTorch, name + ": no " + device.str() + " device is present");
+  return device.has_index() ? device : c10::impl::getDeviceGuardImpl(device.type())->getDevice();
+}
+
+// The allocator of CUDA tensors; null before the first of them.
+c10::DeviceAllocator* cuda_allocator() {
+  if (device_count(c10::kCUDA) == 0) return nullptr;
+  auto* const allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(c10::kCUDA));
+  return allocator != nullptr && allocator->initialized() ? allocator : nullptr;
+}
+
 napi_value manual_seed(Arguments& arguments) {
   const int64_t seed = get_integer(arguments.env, arguments[0], "manualSeed: argument 'seed'");
   at::manual_seed(static_cast<uint64_t>(seed));
@@ -32,11 +54,8 @@ napi_value manual_seed(Arguments& arguments) {
 
 // createGenerator(device, seed)
 napi_value create_generator(Arguments& arguments) {
-  const std::string what = "Generator: argument 'device'";
-  const c10::Device device = device_from_name(get_string(arguments.env, arguments[0], what), what);
-  if (device.type() != c10::kCPU && device_count(device.type()) == 0)
-    throw BridgeError(ErrorClass::kTorch, "Generator: no " + device.str() + " device is present");
-  const at::Generator generator = device.type() == c10::kCPU
+  const c10::Device device = present_device(arguments, 0, "Generator");
+  const at::Generator generator = device.is_cpu()
                                       ? at::detail::createCPUGenerator()
                                       : at::globalContext().defaultGenerator(device).clone();
   const int64_t seed = get_integer(arguments.env, arguments[1], "Generator: argument 'seed'");
@@ -44,16 +63,17 @@ napi_value create_generator(Arguments& arguments) {
   return to_js(arguments.env, arguments.instance->handles.insert(generator));
 }
 
-// The generator of a handle, or libtorch's default one for null.
-at::Generator generator_argument(const Arguments& arguments, size_t index) {
-  if (is_nullish(arguments.env, arguments[index])) return at::detail::getDefaultCPUGenerator();
+// The generator of a handle, or libtorch's default one of the device that is named.
+at::Generator generator_argument(const Arguments& arguments, const std::string& name) {
+  if (type_of(arguments.env, arguments[0]) == napi_string)
+    return at::globalContext().defaultGenerator(present_device(arguments, 0, name));
   const std::string what = "the generator";
-  return arguments.instance->handles.generator(get_integer(arguments.env, arguments[index], what),
+  return arguments.instance->handles.generator(get_integer(arguments.env, arguments[0], what),
                                                what);
 }
 
 napi_value seed_generator(Arguments& arguments) {
-  at::Generator generator = generator_argument(arguments, 0);
+  at::Generator generator = generator_argument(arguments, "manualSeed");
   const int64_t seed = get_integer(arguments.env, arguments[1], "manualSeed: argument 'seed'");
   std::lock_guard<std::mutex> lock(generator.mutex());
   generator.set_current_seed(static_cast<uint64_t>(seed));
@@ -61,13 +81,13 @@ napi_value seed_generator(Arguments& arguments) {
 }
 
 napi_value generator_state(Arguments& arguments) {
-  at::Generator generator = generator_argument(arguments, 0);
+  at::Generator generator = generator_argument(arguments, "getRngState");
   std::lock_guard<std::mutex> lock(generator.mutex());
   return to_js(arguments.env, arguments.instance->handles.insert(generator.get_state()));
 }
 
 napi_value set_generator_state(Arguments& arguments) {
-  at::Generator generator = generator_argument(arguments, 0);
+  at::Generator generator = generator_argument(arguments, "setRngState");
   const std::string what = "setState: argument 'state'";
   const at::Tensor state =
       arguments.instance->handles.tensor(get_integer(arguments.env, arguments[1], what), what);
@@ -94,6 +114,14 @@ napi_value cuda_device_count(Arguments& arguments) {
   return to_js(arguments.env, static_cast<double>(device_count(c10::kCUDA)));
 }
 
+napi_value numbers(napi_env env, const std::vector<int64_t>& values) {
+  napi_value result = nullptr;
+  check(env, napi_create_array_with_length(env, values.size(), &result));
+  for (uint32_t i = 0; i < values.size(); ++i)
+    check(env, napi_set_element(env, result, i, to_js(env, static_cast<double>(values[i]))));
+  return result;
+}
+
 // memory(): [live handles, live bytes, cached bytes, peak bytes, limit, tracked bytes, allocations,
 // allocated bytes], then tensors and bytes of each owner and of the gradients
 napi_value memory(Arguments& arguments) {
@@ -108,16 +136,39 @@ napi_value memory(Arguments& arguments) {
   for (const Owned& owned : ownership.owners)
     values.insert(values.end(), {owned.tensors, owned.bytes});
   values.insert(values.end(), {ownership.gradients.tensors, ownership.gradients.bytes});
-  napi_value result = nullptr;
-  check(arguments.env, napi_create_array_with_length(arguments.env, values.size(), &result));
-  for (uint32_t i = 0; i < values.size(); ++i)
-    check(arguments.env, napi_set_element(arguments.env, result, i,
-                                          to_js(arguments.env, static_cast<double>(values[i]))));
-  return result;
+  return numbers(arguments.env, values);
+}
+
+// deviceMemory(): [live bytes, cached bytes, peak bytes, allocations] of each CUDA device in turn
+napi_value device_memory(Arguments& arguments) {
+  std::vector<int64_t> values;
+  c10::DeviceAllocator* const allocator = cuda_allocator();
+  const int64_t count = allocator == nullptr ? 0 : device_count(c10::kCUDA);
+  constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  for (int64_t index = 0; index < count; ++index) {
+    const auto statistics = allocator->getDeviceStats(static_cast<c10::DeviceIndex>(index));
+    const auto& live = statistics.allocated_bytes[kAll];
+    values.insert(values.end(),
+                  {live.current, statistics.reserved_bytes[kAll].current - live.current, live.peak,
+                   statistics.allocation[kAll].allocated});
+  }
+  return numbers(arguments.env, values);
+}
+
+// synchronize(device): waits until the device has done what it was given.
+napi_value synchronize(Arguments& arguments) {
+  const c10::Device device = present_device(arguments, 0, "synchronize");
+  if (!device.is_cpu())
+    c10::impl::getDeviceGuardImpl(device.type())->synchronizeDevice(device.index());
+  return undefined_value(arguments.env);
 }
 
 napi_value reset_peak_memory(Arguments& arguments) {
   reset_peak();
+  if (c10::DeviceAllocator* const allocator = cuda_allocator(); allocator != nullptr) {
+    for (int64_t index = 0; index < device_count(c10::kCUDA); ++index)
+      allocator->resetPeakStats(static_cast<c10::DeviceIndex>(index));
+  }
   return undefined_value(arguments.env);
 }
 
@@ -129,6 +180,8 @@ napi_value block_size(Arguments& arguments) {
 
 napi_value clear_cache(Arguments& arguments) {
   empty_cache();
+  if (c10::DeviceAllocator* const allocator = cuda_allocator(); allocator != nullptr)
+    allocator->emptyCache();
   return undefined_value(arguments.env);
 }
 
@@ -211,6 +264,8 @@ void define_runtime(napi_env env, napi_value exports, Instance* instance) {
   define(env, exports, instance, "setNumThreads", guarded<set_threads>);
   define(env, exports, instance, "cudaDeviceCount", guarded<cuda_device_count>);
   define(env, exports, instance, "memory", guarded<memory>);
+  define(env, exports, instance, "deviceMemory", guarded<device_memory>);
+  define(env, exports, instance, "synchronize", guarded<synchronize>);
   define(env, exports, instance, "resetPeakMemory", guarded<reset_peak_memory>);
   define(env, exports, instance, "blockBytes", guarded<block_size>);
   define(env, exports, instance, "emptyCache", guarded<clear_cache>);

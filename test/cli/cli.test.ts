@@ -455,7 +455,7 @@ test('a damaged checkpoint is a sentence, and stays', () => {
 });
 
 test('the parameters of the original for its trainer are accepted', () => {
-  const keys = 'accelerator = "gpu", devices = 2, precision = 32, enable_progress_bar = false';
+  const keys = 'accelerator = "tpu", devices = 2, precision = 32, enable_progress_bar = false';
   const more = 'progress_bar_refresh_rate = 10, enable_confusion_matrix = false';
   const file = variant('trainer.toml', 'loss = "crossentropy"', `extra = 1`);
   const text = readFileSync(join(folder, file), 'utf8');
@@ -470,7 +470,7 @@ test('the parameters of the original for its trainer are accepted', () => {
     [
       0,
       [
-        'note: learningframework.params.accelerator: "gpu" is accepted; experiments are trained on the CPU',
+        'note: learningframework.params.accelerator: "tpu" is accepted; experiments are trained on the CPU or an NVIDIA GPU ("gpu")',
         'note: learningframework.params.devices: 2 is accepted; training uses one device',
         '',
       ],
@@ -479,6 +479,13 @@ test('the parameters of the original for its trainer are accepted', () => {
   const mixed = run(['train', digits, '--learningframework.params.precision=64']);
   assert.equal(mixed.code, 2);
   assert.match(mixed.err, /precision: expected 32, "bf16-mixed" or "16-mixed", got 64/);
+  const gpu = run(['train', digits, '--learningframework.params.accelerator=gpu', '--bench.name=gpu']);
+  assert.equal(gpu.code, 2);
+  assert.match(
+    gpu.err,
+    /accelerator: expected "cpu" or "auto" where libtorch finds no CUDA device \('npx spikenode doctor' .*\), got "gpu"/,
+  );
+  assert.ok(!existsSync(join(folder, 'runs/gpu')));
 });
 
 test('a second signal ends at once', async () => {

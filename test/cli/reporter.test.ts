@@ -63,7 +63,7 @@ test('the bar counts the steps of all epochs and is gone before anything is prin
 test('the last lines are the means of the runs of each model', () => {
   const events = ['a', 'b'].flatMap((model, m) =>
     [0, 1].flatMap((run): WorkerEvent[] => [
-      { event: 'start', model, run, seed: run, folder: 'f', parameters: 1 },
+      { event: 'start', model, run, seed: run, folder: 'f', parameters: 1, device: 'cpu' },
       { event: 'evaluation', part: 'test', metrics: { test_acc: 0.5 + 0.25 * run + 0.125 * m } },
     ]),
   );
@@ -90,7 +90,16 @@ test('a confusion matrix is a table, after a training that of the test alone, an
     ['print', '  1   3  125\n'],
   ];
   assert.deepEqual(shown([evaluation('train', cm)]), table('train'));
-  const start: WorkerEvent = { event: 'start', model: 'a', run: 0, seed: 0, folder: 'f', parameters: 1 };
+  const start: WorkerEvent = {
+    event: 'start',
+    model: 'a',
+    run: 0,
+    seed: 0,
+    folder: 'f',
+    parameters: 1,
+    device: 'cuda:1',
+  };
+  assert.deepEqual(shown([start]), [['print', 'a, run 0: 1 parameters, seed 0, on cuda:1, in f\n']]);
   assert.deepEqual(shown([start, evaluation('train', cm), evaluation('test', cm)]).slice(1), table('test'));
   const wide = Array.from({ length: 21 }, () => Array.from({ length: 21 }, () => 0));
   assert.deepEqual(shown([evaluation('test', wide)]), []);

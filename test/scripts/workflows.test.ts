@@ -2,15 +2,11 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { packageRoot } from '../../lib/native/libtorch.js';
+import { packageRoot } from '../../lib/native/platform.js';
 
 interface Workflows {
   shellLines(text: string): { number: number; shell: string }[];
-  missingScripts(
-    shell: string,
-    scripts: Record<string, string>,
-    exists: (file: string) => boolean,
-  ): string[];
+  missingScripts(shell: string, scripts: Record<string, string>, exists: (file: string) => boolean): string[];
   workflowProblems(root: string): Promise<string[]>;
 }
 

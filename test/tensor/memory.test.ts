@@ -214,6 +214,10 @@ test('the peak is the largest sum of live bytes, and begins anew', () => {
   assert.equal(memory().peakBytes, memory().bytes);
 });
 
+test('without a tensor on a GPU there are no figures of devices', () => {
+  assert.equal(inProcess('t.ones([1]); console.log(JSON.stringify(t.memory().devices));').stdout, '[]\n');
+});
+
 test('without the allocator of our own there are no figures', () => {
   const { stdout } = inProcess(
     `const x = t.ones([1000]); const { bytes, peakBytes, allocations, owners } = t.memory();

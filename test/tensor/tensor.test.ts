@@ -5,10 +5,13 @@ import { Worker } from 'node:worker_threads';
 import {
   add,
   conv2d,
+  cudaIsAvailable,
+  type Device,
   DTypeError,
   enableGrad,
   Generator,
   getNumThreads,
+  getRngState,
   isGradEnabled,
   largestDifference,
   manualSeed,
@@ -18,6 +21,8 @@ import {
   randomNumbers,
   ShapeError,
   setNumThreads,
+  setRngState,
+  synchronize,
   Tensor,
   TorchError,
   tensor,
@@ -196,6 +201,27 @@ test('seeds and generators give the same numbers again', () => {
   assert.deepEqual(rand([4], { generator }).tolist(), second);
   assert.notDeepEqual(second, first);
   assert.throws(() => manualSeed(0.5), TypeError);
+});
+
+test('the state of the default generator goes on from where it was taken, by device', () => {
+  const state = getRngState();
+  const first = rand([4]).tolist();
+  setRngState(state, 'cpu');
+  assert.deepEqual(rand([4]).tolist(), first);
+  synchronize('cpu');
+  if (cudaIsAvailable()) return;
+  const missing = (name: string): object => ({
+    name: 'TorchError',
+    message: `${name}: no cuda device is present`,
+  });
+  assert.throws(() => getRngState('cuda'), missing('getRngState'));
+  assert.throws(() => setRngState(state, 'cuda'), missing('setRngState'));
+  assert.throws(() => synchronize(), missing('synchronize'));
+  assert.throws(() => new Generator({ device: 'cuda' }), missing('Generator'));
+  assert.throws(() => synchronize('gpu' as Device), {
+    name: 'TypeError',
+    message: "synchronize: argument 'device' must be 'cpu', 'cuda' or 'cuda:<index>', got 'gpu'",
+  });
 });
 
 test('errors are typed, name operator and argument, and carry no backtrace', () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import {
   cpSync,
   existsSync,
@@ -428,6 +429,22 @@ test('another number of threads is noted, and training goes on', async () => {
   const { epochs } = await fit(net(0), data, { ...usual, checkpoint, resume: true, onResume });
   assert.deepEqual(notes, ['threads: 1 before, 2 now; the last bits of results may differ']);
   assert.equal(epochs.length, 4);
+});
+
+test('a checkpoint from before devices were written goes on without a note', async () => {
+  const checkpoint = { folder: newFolder() };
+  await fit(net(0), data, { ...usual, epochs: 1, checkpoint });
+  const state = join(checkpoint.folder, readdirSync(checkpoint.folder)[0]!, 'state.json');
+  const text = readFileSync(state, 'utf8');
+  const content = text.slice(text.indexOf('"state":') + 8, text.lastIndexOf('}'));
+  const older = content.replace(',"device":"cpu"', '');
+  assert.notEqual(older, content);
+  const sumOf = (part: string): string => createHash('sha256').update(part).digest('hex');
+  writeFileSync(state, text.replace(content, older).replace(sumOf(content), sumOf(older)));
+  const notes: string[] = [];
+  const onResume = (info: ResumeInfo): void => void notes.push(...info.notes);
+  const { epochs } = await fit(net(0), data, { ...usual, checkpoint, resume: true, onResume });
+  assert.deepEqual([notes, epochs.length], [[], 4]);
 });
 
 test('checkpoints leave no tensors behind', async () => {
