@@ -18,6 +18,7 @@ after(() => rmSync(base, { recursive: true }));
 const notRun: ReadonlySet<string> = new Set([
   'npm start',
   'npm test',
+  'npm install spikenode',
   'npm run setup',
   'npm install ../spikenode',
   'npm install --save-dev typescript @types/node',
