@@ -147,12 +147,15 @@ function builtAgainst(binaries: readonly Binaries[]): Place[] {
  * Where libtorch may be, the preferred place first; the folders need not exist. `SPIKENODE_LIBTORCH` stands alone.
  * Builds with CUDA come first where they can be used, else last: they map gigabytes.
  */
-export function libtorchPlaces(binaries: readonly Binaries[] = findBinaries()): Place[] {
+export function libtorchPlaces(
+  binaries: readonly Binaries[] = findBinaries(),
+  hasDriver: boolean = hasNvidiaDriver(),
+): Place[] {
   const given = process.env['SPIKENODE_LIBTORCH'];
   if (given) return [{ folder: resolve(given), origin: 'SPIKENODE_LIBTORCH' }];
   const installed = [...cached(), ...activePython()];
   const cuda = installed.filter((place) => place.cuda);
-  const wantsCuda = hasNvidiaDriver() && process.env['SPIKENODE_DEVICE'] !== 'cpu';
+  const wantsCuda = hasDriver && process.env['SPIKENODE_DEVICE'] !== 'cpu';
   const name = `@spikenode/libtorch-${process.platform}-${process.arch}`;
   const folder = platformPackage(name);
   const places = [

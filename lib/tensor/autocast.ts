@@ -1,6 +1,5 @@
-import { TorchError } from '../errors.js';
 import { checkOptions } from './dispatch.js';
-import { addon, argumentError } from './operator.js';
+import { addon, argumentError, torchError } from './operator.js';
 import { cudaIsAvailable } from './runtime.js';
 import { refuseThenable } from './scope.js';
 
@@ -38,7 +37,7 @@ export function autocast<R>(options: AutocastOptions, fn: () => R): R {
   const { device = 'cpu', enabled = true, cacheEnabled = true } = options;
   const { dtype = device === 'cuda' ? 'float16' : 'bfloat16' } = options;
   if (enabled && device === 'cuda' && !cudaIsAvailable()) {
-    throw new TorchError('autocast: no cuda device is present');
+    throw torchError('autocast: no cuda device is present');
   }
   addon().enterAutocast(device, enabled, dtype, cacheEnabled);
   try {

@@ -1,5 +1,6 @@
 import { DisposedError, DTypeError, OutOfMemoryError, ShapeError, TorchError } from '../errors.js';
 import type { Addon } from '../native/addon.js';
+import { cudaAdvice } from '../native/cuda.js';
 import { nativeAddon } from '../native/loader.js';
 
 let ready: Addon | undefined;
@@ -15,10 +16,18 @@ export function addon(): Addon {
     ShapeError,
     DisposedError,
     OutOfMemoryError,
-    TorchError,
+    torchError,
   ]);
   ready = loaded;
   return loaded;
+}
+
+/** A `TorchError`; where it is about a GPU that cannot be used, with the reason and the cure. */
+export function torchError(message: string): TorchError {
+  const advice = cudaAdvice(message, () => ready?.cudaDeviceCount() ?? 0);
+  return new TorchError(
+    advice === null ? message : `${message.split('\n')[0]!.replace(/\.$/, '')}. ${advice}`,
+  );
 }
 
 /** A plain `TypeError` with the stable code that docs/errors.md lists for wrong arguments. */
