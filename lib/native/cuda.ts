@@ -43,10 +43,13 @@ export function cudaSentence({ device, choice, hasDriver, devices }: CudaFacts):
  * can be loaded at all. Opens nothing.
  * @param devices GPUs that libtorch counts, where it is loaded
  */
-export function cudaProblem(devices: number | null = null): string | null {
+export function cudaProblem(
+  devices: number | null = null,
+  hasDriver: boolean = hasNvidiaDriver(),
+): string | null {
   const { choice } = choose();
   if (choice === null) return null;
-  return cudaSentence({ device: requestedDevice(), choice, hasDriver: hasNvidiaDriver(), devices });
+  return cudaSentence({ device: requestedDevice(), choice, hasDriver, devices });
 }
 
 /** What to add to libtorch's own message about a GPU; null where there is nothing to add. */
@@ -54,7 +57,7 @@ export function cudaAdvice(message: string, countDevices: () => number): string 
   if (!/cuda|nvidia/i.test(message)) return null;
   if (!/no kernel image/.test(message)) {
     const devices = countDevices();
-    return devices > 0 ? null : cudaProblem(devices);
+    return devices > 0 ? null : cudaProblem(devices, /driver .* too old/.test(message) || hasNvidiaDriver());
   }
   const compiled = choose().choice?.binaries.cuda?.architectures.join(', ') ?? 'none';
   return (

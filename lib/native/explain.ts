@@ -83,9 +83,11 @@ function quoted(folder: string): string {
 /** Why nothing can be loaded: what was tried, the cause, one command. A pure function. */
 export function nothingFits(chosen: Chosen, around: Surroundings): string {
   const { binaries, unusable, rejected } = chosen;
+  // Without native files no libtorch could fit, whatever was found.
+  const passedOver = binaries.length === 0 ? [] : rejected;
   const lines = [
     ...unusable.map(({ folder, origin, reason }) => `  native files in '${folder}' (${origin}): ${reason}`),
-    ...rejected.map(
+    ...passedOver.map(
       ({ libtorch, reason }) => `  libtorch in '${libtorch.folder}' (${libtorch.origin}): ${reason}`,
     ),
   ];

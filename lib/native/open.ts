@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import { NativeLoadError } from '../errors.js';
 import type { Addon } from './addon.js';
+import type { Binaries } from './binaries.js';
 import type { Choice } from './choose.js';
 import { reinstall } from './explain.js';
 import { librariesOf, mustBeSingle } from './libraries.js';
@@ -20,14 +21,27 @@ function identity(path: string): string {
   return `${file.dev}:${file.ino}`;
 }
 
-function loaderOf(folder: string): Loader {
-  return createRequire(import.meta.url)(join(folder, 'loader.node')) as Loader;
+/** Loads an addon; what the dynamic linker or Node.js refuses becomes a sentence. */
+function requireAddon<T>(binaries: Binaries, name: string): T {
+  const file = join(binaries.folder, name);
+  try {
+    return createRequire(import.meta.url)(file) as T;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const cure =
+      code === 'ERR_DLOPEN_DISABLED'
+        ? "This process may not load native code: start Node.js with '--allow-addons', and without '--no-addons'."
+        : reinstall(binaries);
+    throw new NativeLoadError(
+      `'${file}' (${binaries.origin}) could not be loaded: ${message.replace(/\.$/, '')}. ${cure}`,
+    );
+  }
 }
 
 /** Whether this process, another environment of it perhaps, has opened these binaries before. */
 export function isLoaded({ binaries }: Choice): boolean {
   const id = identity(join(binaries.folder, 'libspikenode.so'));
-  return loaderOf(binaries.folder)
+  return requireAddon<Loader>(binaries, 'loader.node')
     .loaded()
     .some(([, loaded]) => loaded === id);
 }
@@ -57,17 +71,9 @@ function open(loader: Loader, path: string, choice: Choice): void {
  */
 export function openChoice(choice: Choice): Addon {
   const { binaries, libtorch } = choice;
-  const loader = loaderOf(binaries.folder);
+  const loader = requireAddon<Loader>(binaries, 'loader.node');
   for (const path of librariesOf(choice)) open(loader, path, choice);
-  const file = join(binaries.folder, 'spikenode.node');
-  let addon: Addon;
-  try {
-    addon = createRequire(import.meta.url)(file) as Addon;
-  } catch (error) {
-    throw new NativeLoadError(
-      `'${file}' (${binaries.origin}) could not be loaded: ${(error as Error).message}. ${reinstall(binaries)}`,
-    );
-  }
+  const addon = requireAddon<Addon>(binaries, 'spikenode.node');
   if (minorOf(addon.version()) !== minorOf(binaries.torch))
     throw new NativeLoadError(
       `libtorch in '${libtorch.folder}' (${libtorch.origin}) is torch ${addon.version()}, and the native files of spikenode in ` +

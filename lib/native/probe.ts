@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
@@ -42,18 +42,20 @@ function processor(): string {
   }
 }
 
-/** Everything that a verdict depends on. */
-function subject(choice: Choice): string {
-  const files = [
+/** What a verdict is about, which names its file, and the state of the files, which its text must match. */
+function subject(choice: Choice): { name: string; text: string } {
+  const paths = [
     ...librariesOf(choice),
     ...['loader.node', 'spikenode.node'].map((name) => join(choice.binaries.folder, name)),
-  ].map((path) => {
-    const real = realpathSync(path);
-    const { size, mtimeNs, ino } = statSync(real, { bigint: true });
-    return `${real} ${size} ${mtimeNs} ${ino}`;
-  });
+  ].map((path) => realpathSync(path));
   const { LD_LIBRARY_PATH: search, LD_PRELOAD: preload } = process.env;
-  return [process.version, processor(), `${search} ${preload}`, ...files].join('\n');
+  const about = [process.version, processor(), `${search} ${preload}`, ...paths].join('\n');
+  const states = paths.map((path) => {
+    const { size, mtimeNs, ino } = statSync(path, { bigint: true });
+    return `${size} ${mtimeNs} ${ino}`;
+  });
+  const name = createHash('sha256').update(about).digest('hex').slice(0, 32);
+  return { name, text: [about, ...states].join('\n') };
 }
 
 function isKnownGood(verdict: string, text: string): boolean {
@@ -80,26 +82,34 @@ function remember(verdict: string, text: string): void {
   }
 }
 
-/** Loads and computes in a process of its own. */
-function tryInChild(choice: Choice): void {
+/** Starts the trial; an error where no process can be started (Node's permission model throws it). */
+function startChild(choice: Choice): Partial<SpawnSyncReturns<string>> {
   // Without this process's flags: what it preloads, or a debugger, has no place in the trial.
   const { NODE_OPTIONS: _, ...env } = process.env;
   const script = fileURLToPath(new URL('./probe-child.js', import.meta.url));
-  const result = spawnSync(process.execPath, [script, JSON.stringify(choice)], {
-    env: { ...env, ELECTRON_RUN_AS_NODE: '1' },
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: TIME_LIMIT_MS,
-    killSignal: 'SIGKILL',
-  });
-  if (result.status === 0 && result.stdout === PROBE_PASSED) return;
-  if (result.stdout?.startsWith(PROBE_FAILED))
-    throw new NativeLoadError(result.stdout.slice(PROBE_FAILED.length));
-  const code = (result.error as NodeJS.ErrnoException | undefined)?.code;
-  // Where no process can be started, the trial is not to be had; loading may work all the same.
-  if (result.error !== undefined && code !== 'ETIMEDOUT') return;
-  const end = code === 'ETIMEDOUT' ? 'timeout' : (result.signal ?? result.status ?? 1);
-  throw new NativeLoadError(probeFailure(choice.binaries, choice.libtorch, end, result.stderr));
+  try {
+    return spawnSync(process.execPath, [script, JSON.stringify(choice)], {
+      env: { ...env, ELECTRON_RUN_AS_NODE: '1' },
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: TIME_LIMIT_MS,
+      killSignal: 'SIGKILL',
+    });
+  } catch (error) {
+    return { error: error as Error };
+  }
+}
+
+/** Loads and computes in a process of its own; false where none can be started. */
+function tryInChild(choice: Choice): boolean {
+  const { status, signal, stdout = '', stderr = '', error } = startChild(choice);
+  if (status === 0 && stdout === PROBE_PASSED) return true;
+  if (stdout?.startsWith(PROBE_FAILED)) throw new NativeLoadError(stdout.slice(PROBE_FAILED.length));
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  // Loading may work all the same.
+  if (error !== undefined && code !== 'ETIMEDOUT') return false;
+  const end = code === 'ETIMEDOUT' ? 'timeout' : (signal ?? status ?? 1);
+  throw new NativeLoadError(probeFailure(choice.binaries, choice.libtorch, end, stderr ?? ''));
 }
 
 /**
@@ -109,10 +119,8 @@ function tryInChild(choice: Choice): void {
  */
 export function probe(choice: Choice): void {
   if (process.env['SPIKENODE_PROBE'] === 'off') return;
-  const text = subject(choice);
-  const name = createHash('sha256').update(text).digest('hex').slice(0, 32);
+  const { name, text } = subject(choice);
   const verdict = join(cacheRoot(), 'probes', name);
   if (isKnownGood(verdict, text)) return;
-  tryInChild(choice);
-  remember(verdict, text);
+  if (tryInChild(choice)) remember(verdict, text);
 }

@@ -25,7 +25,9 @@ export function addon(): Addon {
 /** A `TorchError`; where it is about a GPU that cannot be used, with the reason and the cure. */
 export function torchError(message: string): TorchError {
   const advice = cudaAdvice(message, () => ready?.cudaDeviceCount() ?? 0);
-  return new TorchError(advice === null ? message : `${message.split('\n')[0]}. ${advice}`);
+  return new TorchError(
+    advice === null ? message : `${message.split('\n')[0]!.replace(/\.$/, '')}. ${advice}`,
+  );
 }
 
 /** A plain `TypeError` with the stable code that docs/errors.md lists for wrong arguments. */

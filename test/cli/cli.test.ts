@@ -104,7 +104,7 @@ test('a wrong configuration is one line with its place and the exit code 2, befo
 test('a missing libtorch is a sentence and the exit code 1', () => {
   const { code, err } = run(['train', digits], withoutNative);
   assert.equal(code, 1);
-  assert.match(err, /^error: .*nowhere/m);
+  assert.match(err, /^error: The native files of spikenode were not found\. Tried:\n.*nowhere/m);
   assert.doesNotMatch(err, /^\s+at /m);
 });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { type Binaries, inspectBinaries, surveyBinaries } from '../../lib/native/binaries.js';
 import { type Chosen, choose, cudaMismatch, type DeviceRequest, pair } from '../../lib/native/choose.js';
-import { cudaSentence } from '../../lib/native/cuda.js';
+import { cudaAdvice, cudaSentence } from '../../lib/native/cuda.js';
 import { nothingFits, probeFailure, reinstall, type Surroundings } from '../../lib/native/explain.js';
 import { inspectLibtorch, type Libtorch, libtorchPlaces, minorOf } from '../../lib/native/libtorch.js';
 import { packageRoot } from '../../lib/native/platform.js';
@@ -282,4 +282,16 @@ test('why a GPU cannot be used: driver, libtorch, binaries, versions, environmen
   assert.match(why(full, true, 1, 'cpu'), /SPIKENODE_DEVICE=cpu/);
   assert.equal(why(full, true, 1), 'nothing');
   assert.equal(cudaMismatch(full.binaries, full.libtorch), null);
+  process.env['SPIKENODE_DEVICE'] = 'cpu';
+  const never = (): number => assert.fail('counted');
+  assert.equal(cudaAdvice('add: sizes do not match', never), null);
+  assert.match(
+    cudaAdvice('add: CUDA error: no kernel image is available', never) ?? '',
+    /compute capability/,
+  );
+  assert.equal(
+    cudaAdvice('add: CUDA error: an illegal memory access', () => 1),
+    null,
+  );
+  assert.match(cudaAdvice('ones: not linked with CUDA', () => 0) ?? '', /SPIKENODE_DEVICE=cpu/);
 });

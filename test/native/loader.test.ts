@@ -182,6 +182,15 @@ test('a crash in the trial is a NativeLoadError with the signal, and is not reme
   }
 });
 
+test('where Node.js may load no addons, the cure is its flag', () => {
+  const script = `import('${library}').then((t) => t.ones([1])).catch((e) => console.log(e.name + ': ' + e.message))`;
+  const { stdout } = spawnSync(process.execPath, ['--no-addons', '-e', script], { encoding: 'utf8' });
+  assert.match(
+    stdout,
+    /^NativeLoadError: .*loader\.node' .*could not be loaded: .*[^.]\. .*'--allow-addons'/,
+  );
+});
+
 test("the dynamic linker's refusal in the trial is told as such", () => {
   const copy = copyBinaries('refused');
   const file = join(copy, 'libspikenode.so');
@@ -204,8 +213,32 @@ test('a cache that cannot be written costs a trial each time; where none can be 
     "{ error: Object.assign(new Error('no'), { code: 'EPERM' }), status: null, signal: null }";
   const { stdout, probes } = run(sum, { SPIKENODE_CACHE: join(file, 'cache') }, forbidden);
   assert.deepEqual([stdout, probes], ['2\n', 1]);
+  assert.equal(
+    run(sum, { SPIKENODE_CACHE: join(file, 'cache') }, "(() => { throw new Error('no') })()").stdout,
+    '2\n',
+  );
   const off = run(sum, { SPIKENODE_CACHE: join(file, 'cache'), SPIKENODE_PROBE: 'off' });
   assert.deepEqual([off.stdout, off.probes], ['2\n', 0]);
+});
+
+test('optional packages are found where npm puts them, and named where they lack files', () => {
+  const modules = join(scratch, 'node_modules');
+  const native = join(modules, '@spikenode', 'linux-x64');
+  const torch = join(modules, '@spikenode', 'libtorch-linux-x64');
+  for (const folder of [join(native, 'torch-2.14'), join(native, 'torch-2.13'), torch])
+    mkdirSync(folder, { recursive: true });
+  for (const folder of [native, torch]) writeFileSync(join(folder, 'package.json'), '{}');
+  const places = `
+    const { surveyBinaries } = await import('${new URL('../../lib/native/binaries.js', import.meta.url).href}');
+    const { libtorchPlaces } = await import('${new URL('../../lib/native/libtorch.js', import.meta.url).href}');
+    const ours = ({ origin }) => origin.startsWith('the package');
+    console.log(surveyBinaries().unusable.filter(ours).map(({ reason }) => reason).join('\\n'));
+    console.log(libtorchPlaces().filter(ours).map(({ folder }) => folder).join());`;
+  const { stdout } = run(places, { NODE_PATH: modules });
+  const missing = ['torch-2.14', 'torch-2.13'].map(
+    (name) => `'${join(native, name, 'loader.node')}' does not exist`,
+  );
+  assert.equal(stdout, `${[...missing, torch].join('\n')}\n`);
 });
 
 test('a worker may come first: it makes the trial, the main thread none', () => {
