@@ -33,7 +33,7 @@ function needed(file: string): string[] {
 }
 
 function skipWithout(context: TestContext, folder: string): boolean {
-  if (hasBinutils && existsSync(join(folder, 'spikenode.node'))) return false;
+  if (hasBinutils && existsSync(join(folder, 'build.json'))) return false;
   context.skip(
     hasBinutils ? `'${folder}' is not built ('npm run check:cuda' does it)` : 'there is no readelf in PATH',
   );
