@@ -23,7 +23,9 @@ if(TARGET spikenode_cuda)
   # The compiler's version is that of the runtime that libspikenode_cuda is linked against.
   string(REGEX MATCH "^[0-9]+\\.[0-9]+" cuda_version "${CMAKE_CUDA_COMPILER_VERSION}")
   get_target_property(architectures spikenode_cuda CUDA_ARCHITECTURES)
-  list(TRANSFORM architectures REPLACE "-(real|virtual)$" "")
+  # CMake's name without a suffix is machine code and PTX, which newer GPUs compile for themselves.
+  list(TRANSFORM architectures REPLACE "^([0-9]+[a-z]*)(-virtual)?$" "\\1+PTX")
+  list(TRANSFORM architectures REPLACE "-real$" "")
   list(REMOVE_DUPLICATES architectures)
   list(JOIN architectures "\", \"" architectures)
   set(cuda "{ \"version\": \"${cuda_version}\", \"architectures\": [\"${architectures}\"] }")

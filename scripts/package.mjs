@@ -72,8 +72,9 @@ function filesBelow(folder) {
 /** JavaScript and declarations are compiled afresh, since dist/ keeps what deleted sources left. */
 function stageMain(folder, source) {
   mkdirSync(folder, { recursive: true });
+  const generated = join(root, 'docs', 'api');
   for (const name of source.files.filter((name) => name !== 'dist/lib'))
-    cpSync(join(root, name), join(folder, name), { recursive: true });
+    cpSync(join(root, name), join(folder, name), { recursive: true, filter: (path) => path !== generated });
   const compiled = mkdtempSync(join(folder, '..', 'compiled-'));
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const result = spawnSync(

@@ -15,6 +15,10 @@ const CUDA_BASE_LIBRARIES = [
   /^libc10\.so$/,
   /^libtorch_cpu\.so$/,
 ];
+/**
+ * libtorch_nvshmem is not among them: it uses c10_cuda without naming it, so it loads only along with torch_cuda, which
+ * finds it beside itself.
+ */
 const CUDA_LIBRARIES = [
   /^libnvJitLink[-.]/,
   /^libcublasLt[-.]/,
@@ -29,7 +33,6 @@ const CUDA_LIBRARIES = [
   /^libcufile[-.]/,
   /^libnvrtc(?:-[0-9a-f]+)?\.so/,
   /^libnvshmem_host[-.]/,
-  /^libtorch_nvshmem\.so$/,
   /^libc10_cuda\.so$/,
   /^libtorch_cuda\.so$/,
 ];

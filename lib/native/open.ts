@@ -28,6 +28,10 @@ function requireAddon<T>(binaries: Binaries, name: string): T {
     return createRequire(import.meta.url)(file) as T;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
+    // The addon's own word on a variable: the file is not at fault.
+    const variable = /^spikenode: (SPIKENODE_\w+) must be /.exec(message)?.[1];
+    if (variable !== undefined)
+      throw new NativeLoadError(`${message.replace(/^spikenode: /, '')}. Correct it, or unset ${variable}`);
     const cure =
       code === 'ERR_DLOPEN_DISABLED'
         ? "This process may not load native code: start Node.js with '--allow-addons', and without '--no-addons'."

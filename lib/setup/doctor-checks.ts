@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path';
 import { compareVersions } from '../native/platform.js';
 import type { CheckState, DoctorCheck, DoctorFacts, FoundBinaries, FoundLibtorch } from './doctor.js';
 import { capabilityProblem } from './gpus.js';
@@ -114,13 +115,26 @@ function found({ binaries, libtorch }: DoctorFacts): DoctorCheck[] {
   ];
 }
 
+// Names after their folder, which is said once for those that follow each other.
+function byFolder(paths: readonly string[]): string {
+  return paths
+    .map((path, i) => {
+      const folder = dirname(path);
+      const before = paths[i - 1];
+      return before !== undefined && dirname(before) === folder
+        ? `, ${basename(path)}`
+        : `${i === 0 ? '' : '; '}'${folder}': ${basename(path)}`;
+    })
+    .join('');
+}
+
 function loadingCheck(facts: DoctorFacts): DoctorCheck[] {
   const { loading, system, spikenode } = facts;
   if (system.problem !== null) return [];
   if (loading.error === null)
     return [
       ok('loading', `torch ${loading.torch} and the native files were loaded, and a neuron was computed`),
-      ok('loading', `opened in this order: ${loading.libraries.join(', ')}`),
+      ok('loading', `opened in this order: ${byFolder(loading.libraries)}`),
     ];
   const text = withoutList(loading.error);
   const usual = spikenode.isClone ? 'npm run setup' : 'npm install --include=optional spikenode';

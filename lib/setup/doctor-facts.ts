@@ -1,14 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import {
-  accessSync,
-  constants,
   existsSync,
   lstatSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   realpathSync,
+  rmdirSync,
   statfsSync,
-  statSync,
 } from 'node:fs';
 import { cpus, release, type as systemType, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -106,7 +105,7 @@ function libtorchFacts(chosen: Chosen | null): FoundLibtorch[] {
     ({ libtorch, reason }) => {
       const { folder } = libtorch;
       const isUsed = folder === used;
-      const place = readablePlace(cache, folder);
+      const place = cacheEntry(cache, folder);
       return {
         ...libtorch,
         bytes: place === null ? null : attempt(() => bytesBelow(place)),
@@ -120,7 +119,7 @@ function libtorchFacts(chosen: Chosen | null): FoundLibtorch[] {
 }
 
 /** The folder right below the cache in which a libtorch lies; null for one elsewhere. */
-function readablePlace(cache: string, folder: string): string | null {
+function cacheEntry(cache: string, folder: string): string | null {
   if (!folder.startsWith(`${cache}/`)) return null;
   const [name = ''] = folder.slice(cache.length + 1).split('/');
   return join(cache, name);
@@ -151,31 +150,39 @@ function binariesFacts(chosen: Chosen | null): FoundBinaries[] {
   ];
 }
 
-/** Why nothing can be written into a folder, or made where it is not there yet; null where it can. */
+/** The folder, or of those around it the nearest that is there. */
+function nearestThere(folder: string): string {
+  const above = dirname(folder);
+  return attempt(() => lstatSync(folder)) !== null || above === folder ? folder : nearestThere(above);
+}
+
+const WHY: Readonly<Record<string, string>> = {
+  EROFS: 'is on a disk that cannot be written',
+  ENOSPC: 'is on a disk that is full',
+  EDQUOT: 'is beyond the quota of this user',
+  ENOTDIR: 'is a file',
+};
+
+/**
+ * Why nothing can be written into a folder, or made where it is not there yet; null where it can. Tries it with an empty
+ * folder that does not stay: permissions do not tell of disks, and mean nothing to root.
+ */
 export function writingProblem(folder: string): string | null {
-  let place = folder;
-  while (!existsSync(place) && dirname(place) !== place) {
-    if (attempt(() => lstatSync(place)) !== null) return `'${place}' is a link to nothing`;
-    place = dirname(place);
-  }
+  const place = nearestThere(folder);
+  if (!existsSync(place)) return `'${place}' is a link to nothing`;
   try {
-    if (!statSync(place).isDirectory()) return `'${place}' is a file`;
-    accessSync(place, constants.W_OK | constants.X_OK);
+    rmdirSync(mkdtempSync(join(place, '.spikenode-doctor-')));
     return null;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return code === 'EROFS'
-      ? `'${place}' is on a disk that cannot be written`
-      : `'${place}' may not be written by this user`;
+    return `'${place}' ${WHY[code ?? ''] ?? `cannot be written by this user (${code})`}`;
   }
 }
 
 function cacheFacts(): DoctorFacts['cache'] {
   const folder = cacheRoot();
   const real = attempt(() => realpathSync(folder));
-  let place = folder;
-  while (!existsSync(place) && dirname(place) !== place) place = dirname(place);
-  const disk = attempt(() => statfsSync(place));
+  const disk = attempt(() => statfsSync(nearestThere(folder)));
   return {
     folder,
     realFolder: real === null || real === folder ? null : real,

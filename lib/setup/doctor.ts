@@ -139,8 +139,8 @@ export function reportOf(facts: DoctorFacts): DoctorReport {
 }
 
 /**
- * Looks at this machine, and loads libtorch and the native files in a process of its own. Uses no network, writes nothing
- * but the verdict that the first load keeps anyway, and never throws for what it finds.
+ * Looks at this machine, and loads libtorch and the native files in a process of its own. Uses no network, leaves
+ * nothing behind but the verdict that the first load keeps anyway, and never throws for what it finds.
  */
 export function doctor(): DoctorReport {
   return reportOf(gatherFacts());

@@ -47,19 +47,23 @@ function kernelModule(): string | null {
   }
 }
 
-/** Asks the driver of this machine, which `hasDriver` says is there. */
-export function cudaRuntime(hasDriver: boolean): CudaRuntime {
+/** Asks the driver of this machine, which `hasDriver` says is there; `timeLimit` in milliseconds. */
+export function cudaRuntime(hasDriver: boolean, timeLimit: number = TIME_LIMIT_MS): CudaRuntime {
   if (!hasDriver) return { driver: null, gpus: [], listingProblem: null };
   const module = kernelModule() ?? 'unknown';
   const program = existsSync(WSL) ? WSL : 'nvidia-smi';
   const { status, signal, stdout, stderr, error } = spawnSync(program, QUERY, {
     encoding: 'utf8',
-    timeout: TIME_LIMIT_MS,
+    timeout: timeLimit,
     killSignal: 'SIGKILL',
   });
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (code === 'ETIMEDOUT')
-    return { driver: module, gpus: [], listingProblem: 'nvidia-smi did not answer within 5 seconds' };
+    return {
+      driver: module,
+      gpus: [],
+      listingProblem: `nvidia-smi did not answer within ${timeLimit / 1000} seconds`,
+    };
   if (error !== undefined)
     return {
       driver: module,

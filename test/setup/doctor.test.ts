@@ -24,7 +24,7 @@ import { type DoctorFacts, type DoctorReport, reportOf } from '../../lib/setup/d
 import { cureIn } from '../../lib/setup/doctor-checks.js';
 import { writingProblem } from '../../lib/setup/doctor-facts.js';
 import { environmentFacts, VARIABLES, withoutSecrets } from '../../lib/setup/environment.js';
-import { capabilityProblem, driverVersion, parseGpus } from '../../lib/setup/gpus.js';
+import { capabilityProblem, cudaRuntime, driverVersion, parseGpus } from '../../lib/setup/gpus.js';
 
 const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'spikenode doctor-'));
@@ -288,6 +288,31 @@ test("the driver's own words are read", () => {
   assert.deepEqual(parseGpus('No devices were found\n'), { driver: null, gpus: [] });
 });
 
+test('nvidia-smi may list, fail, hang or be missing', { skip: process.platform !== 'linux' }, () => {
+  const folder = join(scratch, 'bin');
+  mkdirSync(folder);
+  const search = process.env['PATH'];
+  const says = (script: string): ReturnType<typeof cudaRuntime> => {
+    writeFileSync(join(folder, 'nvidia-smi'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    return cudaRuntime(true, 300);
+  };
+  try {
+    process.env['PATH'] = `${folder}:${search}`;
+    const listed = says("echo 'NVIDIA H100, 9.0, 580.82.07, 81920 MiB'");
+    assert.deepEqual(listed, { driver: '580.82.07', gpus: [gpu], listingProblem: null });
+    assert.match(
+      says("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18").listingProblem ?? '',
+      /^nvidia-smi lists no GPU \(exit code 18\): Failed to initialize NVML/,
+    );
+    assert.match(says('exec sleep 60').listingProblem ?? '', /did not answer within 0\.3 seconds/);
+    process.env['PATH'] = scratch;
+    assert.match(cudaRuntime(true).listingProblem ?? '', /^nvidia-smi cannot be run \(ENOENT\)/);
+    assert.deepEqual(cudaRuntime(false), { driver: null, gpus: [], listingProblem: null });
+  } finally {
+    process.env['PATH'] = search;
+  }
+});
+
 test('versions, threads and variables that do not fit are told', () => {
   const packages = [{ name: '@spikenode/linux-x64', version: '0.0.9' }, healthy.packages[1]!];
   assert.deepEqual(problems(reportOf({ ...healthy, packages })), [
@@ -348,6 +373,7 @@ test('a folder that cannot be written or made has a reason', () => {
   assert.equal(writingProblem(join(scratch, 'new', 'deeper')), null);
   assert.match(writingProblem(join(file, 'x')) ?? '', /is a file$/);
   assert.match(writingProblem(link) ?? '', /is a link to nothing$/);
+  assert.match(writingProblem('/proc/none/deeper') ?? '', /^'\/proc' cannot be written/);
 });
 
 function run(

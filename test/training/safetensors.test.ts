@@ -12,7 +12,7 @@ import {
   saveSafetensors,
   serializeSafetensors,
 } from '../../lib/training/index.js';
-import { randomNumbers } from '../tensor/helpers.js';
+import { collectGarbage, randomNumbers } from '../tensor/helpers.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'spikenode-safetensors-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -178,6 +178,7 @@ function changed(key: string, value: unknown, bytes: number = 4): string {
 
 for (const [name, fault, file] of hostile) {
   test(`hostile: ${name}`, async () => {
+    await collectGarbage();
     const before = memory().tensors;
     const path = file();
     let message = '';
