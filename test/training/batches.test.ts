@@ -9,7 +9,7 @@ import { addon } from '../../lib/tensor/operator.js';
 import { fromHandle, handleOf } from '../../lib/tensor/tensor.js';
 import { type Batch, batches, checkDataset, epochOrder, tensorsOf } from '../../lib/training/batches.js';
 import { evaluate, fit, predict } from '../../lib/training/index.js';
-import { randomNumbers } from '../tensor/helpers.js';
+import { collectGarbage, randomNumbers } from '../tensor/helpers.js';
 import { network, samples } from './helpers.js';
 
 const placement = { dtype: 'float32', device: 'cpu' } as const;
@@ -86,6 +86,7 @@ test('two groups of batches are gathered ahead, not more', async () => {
   const data = samples(4096, 1, [640, 1]);
   const own = 128 * 640 * 4;
   using loader = new Loader(data);
+  await collectGarbage();
   const before = memory().bytes;
   let most = 0;
   let count = 0;
@@ -105,6 +106,7 @@ test('two groups of batches are gathered ahead, not more', async () => {
 
 test('a batch that is not taken, a break and a throw leave nothing behind', async () => {
   const data = samples(64);
+  await collectGarbage();
   const before = memory();
   for await (const batch of batches(data, 4)) assert.equal(batch.size, 4);
   for await (const batch of batches(data, 4)) if (batch.y.length > 0) break;

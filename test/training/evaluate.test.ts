@@ -9,6 +9,7 @@ import { memory, noGrad, type Tensor, tensor, tidy } from '../../lib/tensor/inde
 import { readCheckpoint, writeCheckpoint } from '../../lib/training/checkpoint.js';
 import { Meter, type MeterState } from '../../lib/training/evaluate.js';
 import { evaluate, fit, predict, SpikingJelly } from '../../lib/training/index.js';
+import { collectGarbage } from '../tensor/helpers.js';
 import { network, samples } from './helpers.js';
 
 test('predict gives the outputs of every sample, whatever the batch', async () => {
@@ -165,6 +166,7 @@ test('evaluation records no gradients and leaves no tensors', async () => {
     for (let i = 0; i < 3; i++) await evaluate(model, data, options);
   };
   await all();
+  await collectGarbage();
   const before = memory().tensors;
   await all();
   assert.equal(memory().tensors, before);

@@ -399,6 +399,7 @@ test('an error of a callback comes out, and leaves nothing behind', async () => 
   const model = network();
   const data = samples(40);
   await evaluate(model, data);
+  await collectGarbage();
   const before = memory().tensors;
   const onStep = (): void => {
     throw new Error('mine');

@@ -28,6 +28,7 @@ import {
   type ResumeInfo,
   SpikingJellyMultiStep,
 } from '../../lib/training/index.js';
+import { collectGarbage } from '../tensor/helpers.js';
 import { samples } from './helpers.js';
 
 const root = mkdtempSync(join(tmpdir(), 'spikenode-resume-'));
@@ -454,6 +455,7 @@ test('checkpoints leave no tensors behind', async () => {
   const counts: number[] = [];
   for (let epochs = 2; epochs < 6; epochs++) {
     await fit(model, data, { ...usual, epochs, checkpoint, resume: true });
+    await collectGarbage();
     counts.push(memory().tensors);
   }
   assert.equal(new Set(counts).size, 1, counts.join());

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { memory } from '../../lib/tensor/index.js';
 import { parseSafetensors, SafetensorsError, serializeSafetensors } from '../../lib/training/index.js';
 import { damaged, fuzz, type Input, inputs, pick, type Random } from '../data/mutate.js';
-import { randomNumbers } from '../tensor/helpers.js';
+import { collectGarbage, randomNumbers } from '../tensor/helpers.js';
 
 // JSON as written: keys and values are text, so that there can be any of them, and any key twice.
 type Members = [key: string, value: string | Members][];
@@ -273,6 +273,7 @@ function sorted(content: Map<string, string>): [string, string][] {
 
 test('damaged safetensors files are SafetensorsErrors or come back as they are', async () => {
   const random = randomNumbers(34);
+  await collectGarbage();
   const before = memory().tensors;
   const count = inputs(0.6);
   const { accepted, refused } = await fuzz(count, () => input(random), roundTrip, SafetensorsError);

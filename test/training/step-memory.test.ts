@@ -14,6 +14,7 @@ import {
 } from '../../lib/training/index.js';
 import { predictMemory } from '../../lib/training/memory-model.js';
 import { type MemoryQuestion, measureMemory, type StepMemory } from '../../lib/training/step-memory.js';
+import { collectGarbage } from '../tensor/helpers.js';
 
 type StepMode = 's' | 'm';
 
@@ -122,6 +123,7 @@ test('fit takes what was measured, the data set and two batches ahead', async ()
   const data = { x, y: new Int32Array(length), shape: [14, 14, 1], classes: 10, length };
   const { training } = measureMemory(question('m', build, 32));
   const model = build();
+  await collectGarbage();
   const before = memory();
   resetPeakMemory();
   await fit(model, data, { epochs: 1, batchSize: 32, optimizer: { kind: 'Adam', params: {} } });
