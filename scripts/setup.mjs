@@ -61,8 +61,12 @@ function nativeBuild(libtorch) {
 }
 
 function typescriptBuild() {
+  // Not the packages that scripts/tools may hold.
+  const scripts = readdirSync(join(root, 'scripts'))
+    .map((name) => join('scripts', name))
+    .filter((name) => name.endsWith('.ts'));
   const stamp = join(root, 'dist', '.built');
-  const sources = newest('lib', 'test', 'bench', 'scripts', 'tsconfig.json');
+  const sources = newest('lib', 'test', 'bench', ...scripts, 'tsconfig.json');
   if (existsSync(stamp) && statSync(stamp).mtimeMs > sources) return;
   say('compiling TypeScript');
   run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', root]);

@@ -55,7 +55,7 @@ export function deviceOf({ accelerator = 'auto', devices = 'auto' }: Asked): Dev
     );
   }
   const index = listOf(devices)?.[0] ?? 0;
-  if (index < count) return `cuda:${index}`;
+  if (Number.isInteger(index) && index >= 0 && index < count) return `cuda:${index}`;
   throw new ConfigError(
     ['framework', 'params', 'devices'],
     `a number below ${count}, which is how many CUDA devices there are`,

@@ -58,7 +58,7 @@ export function inspectBinaries(folder: string, origin: string): Binaries {
     folder,
     origin,
     torch: build.torch,
-    cuda: build.cuda ?? null,
+    cuda: build.cuda ? { ...build.cuda, architectures: build.cuda.architectures ?? [] } : null,
     glibc: build.glibc ?? null,
     libtorch: build.libtorch ?? null,
   };
@@ -66,9 +66,16 @@ export function inspectBinaries(folder: string, origin: string): Binaries {
 
 /** Subfolders `torch-*` of a folder, the newest torch first. */
 function torchFolders(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  const names = readdirSync(folder).filter((name) => name.startsWith('torch-'));
-  return names.sort((a, b) => b.localeCompare(a, 'en', { numeric: true })).map((name) => join(folder, name));
+  let names: string[];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    return [];
+  }
+  return names
+    .filter((name) => name.startsWith('torch-'))
+    .sort((a, b) => b.localeCompare(a, 'en', { numeric: true }))
+    .map((name) => join(folder, name));
 }
 
 function spikenodeVersion(): string {
@@ -84,17 +91,18 @@ function places(): { folder: string; origin: string }[] {
   const built = join(cacheRoot(), 'binaries', spikenodeVersion());
   return [
     ...(existsSync(checkout) ? [{ folder: checkout, origin: 'the build of this checkout' }] : []),
+    // Before the package: who builds has a reason, such as a GPU that the package has no kernels for.
+    ...torchFolders(built).map((folder) => ({ folder, origin: "'spikenode build'" })),
     ...(platform === null ? [] : torchFolders(platform)).map((folder) => ({
       folder,
       origin: `the package @spikenode/${process.platform}-${process.arch}`,
     })),
-    ...torchFolders(built).map((folder) => ({ folder, origin: "'spikenode build'" })),
   ];
 }
 
 /**
  * Our binaries in the order in which they are preferred, and the folders that should have some but cannot be used:
- * `SPIKENODE_BINARIES` (then only that), the checkout's build, the platform package, what `spikenode build` made.
+ * `SPIKENODE_BINARIES` (then only that), the checkout's build, what `spikenode build` made, the platform package.
  */
 export function surveyBinaries(): { binaries: Binaries[]; unusable: UnusableBinaries[] } {
   const binaries: Binaries[] = [];

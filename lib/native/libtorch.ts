@@ -137,9 +137,11 @@ function activePython(): (Place & { cuda: boolean })[] {
 function builtAgainst(binaries: readonly Binaries[]): Place[] {
   const checkout = textOf(join(packageRoot(), 'build', '.built'));
   const own = binaries.flatMap(({ libtorch }) => (libtorch === null ? [] : [libtorch]));
+  // One of the cache is cured by its own command.
+  const cache = `${join(cacheRoot(), 'libtorch')}/`;
   return [...(checkout === null ? [] : [checkout.trim()]), ...own].map((folder) => ({
     folder,
-    origin: 'what the source build was made against',
+    origin: folder.startsWith(cache) ? 'the cache of spikenode' : 'what the source build was made against',
   }));
 }
 

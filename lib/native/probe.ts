@@ -28,7 +28,12 @@ const TIME_LIMIT_MS = 60_000;
 const CPUINFO_BYTES = 8192;
 
 function processor(): string {
-  const file = openSync('/proc/cpuinfo', 'r');
+  let file: number;
+  try {
+    file = openSync('/proc/cpuinfo', 'r');
+  } catch {
+    return '';
+  }
   try {
     const text = Buffer.alloc(CPUINFO_BYTES);
     const length = readSync(file, text, 0, CPUINFO_BYTES, 0);

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Dispatcher, request } from 'undici';
 import { SetupError } from '../errors.js';
 import { isDiskError, size } from './disk.js';
+import { withoutSecrets } from './environment.js';
 import type { ReleaseFile } from './releases.js';
 
 /** How long a server is waited for, in milliseconds, and how often a broken transfer is taken up again. */
@@ -23,7 +24,12 @@ export interface Limits {
 export const defaultLimits: Limits = { connect: 5000, idle: 30_000, retries: 3, backOff: 1000 };
 
 /** The server is to blame: it cannot be reached, refuses, or gives other bytes. */
-export class DownloadError extends SetupError {}
+export class DownloadError extends SetupError {
+  /** A password in an address is not part of the message. */
+  constructor(message: string) {
+    super(withoutSecrets(message));
+  }
+}
 
 // What a repetition may cure.
 class Interruption extends Error {}
@@ -101,9 +107,15 @@ async function follow(
   dispatcher: Dispatcher,
   signal: AbortSignal | undefined,
 ): Promise<Answer> {
+  const first = new URL(url);
+  const who = `${decodeURIComponent(first.username)}:${decodeURIComponent(first.password)}`;
+  const authorization = `Basic ${Buffer.from(who).toString('base64')}`;
   let target = url;
   for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-    const answer = await request(target, { headers, dispatcher, ...(signal && { signal }) });
+    // Its own server is told who asks, no other one that it redirects to.
+    const isAsked = first.username !== '' && new URL(target).origin === first.origin;
+    const sent = isAsked ? { ...headers, authorization } : headers;
+    const answer = await request(target, { headers: sent, dispatcher, ...(signal && { signal }) });
     const location = answer.headers['location'];
     // The body may fail while nobody reads it yet; who reads it later is told then.
     answer.body.on('error', () => {});

@@ -21,9 +21,9 @@ export const VARIABLES: readonly string[] = [
 
 const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
 
-/** An address without the name and the password that it may have. */
+/** An address, or a text with addresses, without the names and passwords that they may have. */
 export function withoutSecrets(value: string): string {
-  return value.replace(/^([a-z][a-z0-9+.-]*:\/\/|)[^/@]*@/i, '$1***@');
+  return value.replace(/([a-z][a-z0-9+.-]*:\/\/)[^/\s']*@/gi, '$1***@').replace(/^[^/\s]*@/, '***@');
 }
 
 /** The variables that matter to spikenode, of those that are set. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -80,9 +81,9 @@ async function makeRoom(): Promise<void> {
   const root = libtorchRoot();
   await makeFolder(root);
   // Told before anything is downloaded.
-  const trial = join(root, `.writable-${process.pid}`);
+  const trial = join(root, `.writable-${randomUUID()}`);
   await writeFile(trial, '');
-  await rm(trial);
+  await rm(trial, { force: true });
 }
 
 async function installLocked(release: Release, options: InstallOptions): Promise<void> {
@@ -116,7 +117,9 @@ async function installLocked(release: Release, options: InstallOptions): Promise
  * @throws SetupError with what failed and what to do; the signal's reason when it is aborted, what was downloaded is kept then
  */
 export async function installLibtorch(release: Release, options: InstallOptions): Promise<string> {
-  const { headers, force, report, signal } = options;
+  const { force, report, signal } = options;
+  // A copy that had headers keeps them: what was built against it may be built again.
+  const headers = options.headers || installedFolder(release, true) !== null;
   const there = force ? null : installedFolder(release, headers);
   if (there !== null) return there;
   try {
@@ -132,7 +135,7 @@ export async function installLibtorch(release: Release, options: InstallOptions)
       async () => {
         // Who has waited finds the work of the other one.
         const isDone = installedFolder(release, headers) !== null && (waited || !force);
-        if (!isDone) await installLocked(release, options);
+        if (!isDone) await installLocked(release, { ...options, headers });
       },
       signal,
     );

@@ -88,7 +88,7 @@ export async function listInstalled(): Promise<Installed[]> {
   );
 }
 
-/** Paths of what installations and removals that were killed left of a release; the caller holds its lock. */
+/** Removes what installations and removals that were killed left of a release; the caller holds its lock. */
 export async function removeLeftOvers(id: string): Promise<void> {
   for (const name of await readdir(libtorchRoot()))
     if (name.startsWith(`.${id}${platform}.`))
@@ -111,6 +111,15 @@ export function withReleaseLock<T>(
   return withLock(join(libtorchRoot(), `${id}${platform}.lock`), onWait, action, signal);
 }
 
+// Ids that have only left-overs.
+function abandonedIds(): string[] {
+  if (!existsSync(libtorchRoot())) return [];
+  const found = readdirSync(libtorchRoot()).map(
+    (name) => /^\.(.+)-linux-x64\.(?:partial|old)-/.exec(name)?.[1],
+  );
+  return [...new Set(found)].filter((id) => id !== undefined && !existsSync(releaseFolder(id))) as string[];
+}
+
 /**
  * Removes installed copies. A process that has one loaded keeps it until it ends.
  * @param ids null for all, and for downloads that were not finished
@@ -127,11 +136,11 @@ export async function removeLibtorch(
     throw new SetupError(`'${unknown}' is not installed in '${libtorchRoot()}'; ${known}`);
   }
   try {
-    for (const id of ids ?? installed) {
+    for (const id of ids ?? [...installed, ...abandonedIds()]) {
       await withReleaseLock(id, say, async () => {
-        const aside = temporaryFolder(id, 'old');
-        await rename(releaseFolder(id), aside);
-        await rm(aside, { recursive: true, force: true });
+        // Another process may have removed it in the meantime.
+        if (existsSync(releaseFolder(id))) await rename(releaseFolder(id), temporaryFolder(id, 'old'));
+        await removeLeftOvers(id);
       });
       say(`removed ${id}`);
     }

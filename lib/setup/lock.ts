@@ -65,8 +65,10 @@ function take(lock: string, owner: Owner): boolean {
 const isSame = (one: Owner | null, other: Owner | null): boolean =>
   JSON.stringify(one) === JSON.stringify(other);
 
-// Two processes may find the same dead owner, and the slower one must not remove the lock of the faster one.
+// Two processes may find the same dead owner, and the slower one must not remove the lock of the faster one: it looks again
+// before and after it takes the lock aside.
 function removeDead(lock: string, dead: Owner | null): void {
+  if (!isSame(readOwner(lock), dead)) return;
   const aside = `${lock}.${randomUUID()}`;
   try {
     renameSync(lock, aside);
@@ -105,7 +107,11 @@ export async function withLock<T>(
   const isMine = (): boolean => isSame(readOwner(lock), me);
   const beat = setInterval(() => {
     const now = new Date();
-    if (isMine()) utimesSync(join(lock, 'owner'), now, now);
+    try {
+      if (isMine()) utimesSync(join(lock, 'owner'), now, now);
+    } catch {
+      // Gone, or not to be written any more: the work itself will tell.
+    }
   }, heartbeatMs).unref();
   const release = (): void => {
     if (isMine()) rmSync(lock, { recursive: true, force: true });

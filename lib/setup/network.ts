@@ -1,14 +1,15 @@
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { SetupError } from '../errors.js';
 import type { Limits } from './download.js';
+import { withoutSecrets } from './environment.js';
 
 function requireProxyAddresses(): void {
   for (const name of ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']) {
     const value = process.env[name];
     if (!value || /^https?:$/.test(URL.canParse(value) ? new URL(value).protocol : '')) continue;
-    // Without the password that it may hold.
-    const shown = value.replace(/\/\/[^/@]*@/, '//...@');
-    throw new SetupError(`${name}: expected the address of a proxy like 'http://host:3128', got '${shown}'`);
+    throw new SetupError(
+      `${name}: expected the address of a proxy like 'http://host:3128', got '${withoutSecrets(value)}'`,
+    );
   }
 }
 
