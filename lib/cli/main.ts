@@ -109,8 +109,9 @@ function program(): Command {
 async function main(): Promise<void> {
   // A reader that has enough, like `head`, is not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit();
+    if (error.code === 'EPIPE') process.exit();
+    process.stderr.write(`error: the output cannot be written (${error.code})\n`);
+    process.exit(exitCodes.failure);
   });
   try {
     await program().parseAsync();

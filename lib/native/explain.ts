@@ -52,7 +52,7 @@ function cureOfBinaries({ unusable, binaries }: Chosen, around: Surroundings): s
     : "Cure: 'npx spikenode build'.";
 }
 
-function cureOfLibtorch({ rejected, binaries }: Chosen, around: Surroundings): string {
+function cureOfLibtorch({ rejected, binaries, unusable }: Chosen, around: Surroundings): string {
   const minors = [...new Set(binaries.map(({ torch }) => minorOf(torch)))].join(' or ');
   const needsGlibc = rejected.find(({ reason }) => reason.includes(' need glibc '));
   if (needsGlibc !== undefined)
@@ -71,6 +71,10 @@ function cureOfLibtorch({ rejected, binaries }: Chosen, around: Surroundings): s
   if (around.env['SPIKENODE_LIBTORCH'])
     return `Set SPIKENODE_LIBTORCH to a folder with lib/libtorch_cpu.so of torch ${minors}, or unset it.${build}`;
   if (around.isClone) return `Cure: 'npm run setup' obtains one for this clone.${build}`;
+  // The libtorch that is here may fit the files that are damaged.
+  const damaged = unusable.find(({ origin }) => origin.startsWith('the package @'));
+  if (damaged !== undefined)
+    return `Cure: delete node_modules/@spikenode/${around.target}, then 'npm install --include=optional spikenode'.`;
   if (!around.hasLibtorchPackage)
     return `${missingPackage(`@spikenode/libtorch-${around.target}`)} Or 'npx spikenode libtorch install' without npm.${build}`;
   return `Cure: 'npx spikenode libtorch install'.${build}`;
@@ -130,5 +134,7 @@ export function probeFailure(
 function replacement(binaries: Binaries, libtorch: Libtorch): string {
   const [first, second] = [reinstall(libtorch), reinstall(binaries)];
   if (first === second) return first;
+  if ([binaries, libtorch].every(({ origin }) => origin.startsWith('the package @')))
+    return `Delete node_modules/@spikenode, then 'npm install --include=optional spikenode'. ${DOCTOR}`;
   return `For libtorch: ${first.replace(` ${DOCTOR}`, '')} For the native files: ${second}`;
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,20 @@ import { fileURLToPath } from 'node:url';
 const OLDEST_GLIBC = '2.28';
 /** The oldest Node.js that spikenode is tested with. */
 const OLDEST_NODE = '20.12.0';
+
+/** Makes a folder and those above it. (Node's own recursive way never returns where the system says ENOENT, as in /proc.) */
+export function makeFolderSync(folder: string): void {
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(folder).isDirectory()) return;
+    const above = dirname(folder);
+    if (code !== 'ENOENT' || existsSync(above)) throw error;
+    makeFolderSync(above);
+    makeFolderSync(folder);
+  }
+}
 
 /** The root folder of this package: the first one upwards that has a package.json. */
 export function packageRoot(): string {

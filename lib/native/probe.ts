@@ -2,7 +2,6 @@ import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
@@ -12,13 +11,13 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NativeLoadError } from '../errors.js';
 import type { Choice } from './choose.js';
 import { probeFailure } from './explain.js';
 import { librariesOf } from './libraries.js';
-import { cacheRoot } from './platform.js';
+import { cacheRoot, makeFolderSync } from './platform.js';
 
 /** What the child writes when everything worked, and before its own error's text. */
 export const PROBE_PASSED = 'spikenode: loaded and computed';
@@ -75,7 +74,7 @@ function isKnownGood(verdict: string, text: string): boolean {
 function remember(verdict: string, text: string): void {
   const unfinished = `${verdict}.${randomUUID()}`;
   try {
-    mkdirSync(join(verdict, '..'), { recursive: true });
+    makeFolderSync(dirname(verdict));
     writeFileSync(unfinished, text, { flag: 'wx' });
     renameSync(unfinished, verdict);
   } catch {

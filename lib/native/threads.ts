@@ -24,14 +24,14 @@ export function threadLimits(): ThreadLimits {
  * Threads that libtorch starts with: `SPIKENODE_NUM_THREADS`, else the smaller of the processors this
  * process may run on and the cgroup's CPU quota, rounded up. (OpenMP looks at the first only, and
  * stalls in containers.)
- * @throws RangeError for a request that is not a positive integer
+ * @throws RangeError for a request that is no integer from 1 to 1024
  */
 export function defaultThreadCount(limits: ThreadLimits = threadLimits()): number {
   const { processors, quota, requested } = limits;
   if (requested !== null) {
     const count = Number(requested);
-    if (Number.isInteger(count) && count >= 1) return count;
-    throw new RangeError(`SPIKENODE_NUM_THREADS must be a positive integer, got '${requested}'`);
+    if (Number.isInteger(count) && count >= 1 && count <= 1024) return count;
+    throw new RangeError(`SPIKENODE_NUM_THREADS must be an integer from 1 to 1024, got '${requested}'`);
   }
   return Math.max(1, Math.min(processors, Math.ceil(quota ?? Number.POSITIVE_INFINITY)));
 }

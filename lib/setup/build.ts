@@ -4,7 +4,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -18,7 +17,13 @@ import { availableParallelism } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { SetupError } from '../errors.js';
 import { findLibtorch, inspectLibtorch, type Libtorch, minorOf } from '../native/libtorch.js';
-import { cacheRoot, compareVersions, packageRoot, platformProblem } from '../native/platform.js';
+import {
+  cacheRoot,
+  compareVersions,
+  makeFolderSync,
+  packageRoot,
+  platformProblem,
+} from '../native/platform.js';
 
 /** What `spikenode build` is asked to do. */
 export interface BuildOptions {
@@ -221,7 +226,7 @@ function workFolder(): { builds: string; work: string } {
   const { version } = JSON.parse(manifest) as { version: string };
   const builds = join(cacheRoot(), 'binaries', version);
   try {
-    mkdirSync(builds, { recursive: true });
+    makeFolderSync(builds);
     removeLeftovers(builds);
     return { builds, work: mkdtempSync(join(builds, `.partial-${process.pid}-`)) };
   } catch (error) {

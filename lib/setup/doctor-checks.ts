@@ -19,7 +19,10 @@ const problem = (topic: string, text: string, cure: string): DoctorCheck =>
  * or a variable to unset. Null where they name none.
  */
 export function cureIn(text: string): string | null {
-  const wrong = /(SPIKENODE_[A-Z_]+) must be /.exec(text)?.[1];
+  const wrong = /(SPIKENODE_[A-Z_]+) must be |limit \d+ \((SPIKENODE_\w+)\)/
+    .exec(text)
+    ?.slice(1)
+    .find(Boolean);
   if (wrong !== undefined) return `unset ${wrong}`;
   const quoted = /(?:[Dd]elete (\S+), then )?'((?:npm|npx|python) (?!spikenode doctor)[^']+)'/.exec(text);
   const unset = /or unset (?:it|(SPIKENODE_[A-Z_]+))/.exec(text);
@@ -184,7 +187,7 @@ function threadsCheck({ threads, loading }: DoctorFacts): DoctorCheck {
   if (used === null)
     return problem(
       'threads',
-      `SPIKENODE_NUM_THREADS must be a positive integer, got '${requested}'`,
+      `SPIKENODE_NUM_THREADS must be an integer from 1 to 1024, got '${requested}'`,
       'unset SPIKENODE_NUM_THREADS',
     );
   const limit = quota === null ? 'no quota' : `a quota of ${quota} processors`;

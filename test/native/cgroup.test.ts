@@ -81,5 +81,5 @@ test('threads are the fewer of processors and quota, rounded up, unless a number
   assert.equal(count(2, 4), 2);
   assert.equal(count(2, 1, '16'), 16);
   for (const wrong of ['0', '-1', '1.5', 'many'])
-    assert.throws(() => count(2, null, wrong), new RegExp(`positive integer, got '${wrong}'`));
+    assert.throws(() => count(2, null, wrong), new RegExp(`integer from 1 to 1024, got '${wrong}'`));
 });
