@@ -1,6 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
-import { mkdir, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { statfs } from 'node:fs/promises';
 import { SetupError } from '../errors.js';
 
 const causes: Readonly<Record<string, string>> = {
@@ -31,22 +29,6 @@ export function explainDisk(error: unknown, folder: string): unknown {
     `'${place}' cannot be written: ${causes[error.code ?? '']} (${error.code}). ` +
       `Set SPIKENODE_CACHE to a folder that can be written and has room; now it is '${folder}'.`,
   );
-}
-
-/**
- * Makes a folder and those above it. Node's own recursive mkdir never ends on a file system that says ENOENT for what cannot be
- * made in it, like /proc.
- */
-export async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && statSync(folder).isDirectory()) return;
-    if (code !== 'ENOENT' || existsSync(dirname(folder))) throw error;
-    await makeFolder(dirname(folder));
-    await makeFolder(folder);
-  }
 }
 
 /** A number of bytes for people, in decimal units. */

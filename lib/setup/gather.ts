@@ -2,7 +2,8 @@ import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SetupError } from '../errors.js';
-import { makeFolder, size } from './disk.js';
+import { makeFolderSync } from '../native/platform.js';
+import { size } from './disk.js';
 import { bytesOf, DownloadError, defaultLimits, download, type Limits, sha256 } from './download.js';
 import { downloadsFolder } from './installed.js';
 import { connections } from './network.js';
@@ -139,6 +140,6 @@ export async function gather(release: Release, sources: Sources): Promise<Wheels
   const place = mirror();
   if (place !== null && 'folder' in place)
     return new Map([...here, ...(await fromMirrorFolder(missing, place.folder))]);
-  await makeFolder(downloadsFolder());
+  makeFolderSync(downloadsFolder());
   return new Map([...here, ...(await fromServers(missing, place?.base ?? null, sources))]);
 }

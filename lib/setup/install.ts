@@ -4,9 +4,9 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { flushFolder, replaceFile } from '../durable.js';
 import { SetupError } from '../errors.js';
-import { cacheRoot } from '../native/platform.js';
+import { cacheRoot, makeFolderSync } from '../native/platform.js';
 import { unpack } from './archive.js';
-import { explainDisk, makeFolder, requireSpace, size } from './disk.js';
+import { explainDisk, requireSpace, size } from './disk.js';
 import { bytesToDownload, gather, type Report, type Sources, type Wheels } from './gather.js';
 import {
   downloadsFolder,
@@ -79,7 +79,7 @@ async function exchange(id: string, partial: string): Promise<void> {
 
 async function makeRoom(): Promise<void> {
   const root = libtorchRoot();
-  await makeFolder(root);
+  makeFolderSync(root);
   // Told before anything is downloaded.
   const trial = join(root, `.writable-${randomUUID()}`);
   await writeFile(trial, '');
